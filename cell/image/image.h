@@ -1,0 +1,78 @@
+/* image.h - the layer cache of a cell: pull, verify, unpack, keep, collect.
+ *
+ * A layer is kept once, unpacked with its own ids, under its diff id (the digest of its
+ * uncompressed tar): DIR/layers/<64 hex>/ . It appears there by one rename after every byte was
+ * verified, so what is there is whole. Pulls of one image fetch all missing layers in parallel,
+ * each in one pass (download -> sha256 -> decompress -> sha256 -> unpack) on threads of the store's
+ * own; two pulls that need the same layer share its download. Callbacks come on the loop. */
+#ifndef CELL_IMAGE_IMAGE_H
+#define CELL_IMAGE_IMAGE_H
+
+#include "model.pb-c.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/error.h"
+#include "common/base/mem.h"
+
+struct event_base;
+struct registry_config;
+struct image_store;
+struct image_pull; /* one in flight */
+
+struct image_limits {
+    uint64_t max_layer_bytes; /* uncompressed, of one layer */
+    uint64_t max_image_bytes; /* uncompressed, of all layers of an image */
+    uint64_t max_entries;     /* of one layer */
+    unsigned max_ratio;       /* uncompressed : compressed, beyond the first 64 MiB */
+    uint64_t cache_bytes;     /* collect unused layers, oldest use first, above this; 0: never */
+    unsigned threads;         /* layers at a time */
+};
+
+/* Makes DIR and removes what an unfinished unpack left behind. `registries` is borrowed. */
+int image_store_new(struct image_store **ret, struct event_base *loop, const char *dir,
+                    const struct registry_config *registries, const struct image_limits *limits,
+                    struct error *err);
+/* No pull may be in flight. */
+void image_store_free(struct image_store *s);
+DEFINE_FREEP(image_store)
+
+/* Layers in use: while a lease lives they are not collected. */
+struct image_lease {
+    size_t layer_count;
+    char **layers;   /* absolute paths of layer directories, lowest first, NULL-terminated; owned */
+    char **diff_ids; /* the same layers' "sha256:..."; what image_lease_adopt() takes */
+    uint64_t bytes;  /* on disk, of all */
+    struct image_store *store;
+};
+void image_lease_free(struct image_lease *lease);
+DEFINE_FREEP(image_lease)
+
+struct image_pull_ops {
+    /* What goes on, for the app's log and the client's progress bar: bytes are compressed ones of
+     * the layers that had to be fetched. At most some 4 times a second. */
+    void (*on_progress)(void *data, uint64_t done_bytes, uint64_t total_bytes);
+    /* Once. lease (owned by the callee) or NULL with `err` for the user: -EBADMSG digest wrong or
+     * archive malformed or hostile, -EFBIG bomb or too large, -ENOSPC, -EACCES, -EKEYREJECTED,
+     * -ECONNREFUSED ... A refused layer leaves nothing behind. */
+    void (*on_done)(void *data, struct image_lease *lease, const struct error *err);
+    void *data;
+};
+
+/* `image` is copied. When every layer is there the registry is not asked. */
+int image_pull_start(struct image_store *s, const Berth__Image *image,
+                     const struct image_pull_ops *ops, struct image_pull **ret, struct error *err);
+void image_pull_cancel(struct image_pull *p); /* no callback comes */
+
+/* A lease on layers that must be there already: for containers that outlived the agent.
+ * -ENOENT when one is missing. */
+int image_lease_adopt(struct image_store *s, const char *const *diff_ids, size_t n,
+                      struct image_lease **ret, struct error *err);
+
+struct image_store_stats {
+    uint64_t layers, bytes, pulls, pulled_bytes, refused, collected;
+};
+void image_store_stats(const struct image_store *s, struct image_store_stats *ret);
+
+#endif

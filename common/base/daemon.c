@@ -1,0 +1,197 @@
+#include "common/base/daemon.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+
+enum { ON_TERM, ON_INT, ON_HUP, EVENT_COUNT };
+
+struct daemon {
+    struct event_base *loop; /* borrowed */
+    struct daemon_ops ops;
+    struct event *signals[EVENT_COUNT];
+    struct event *watchdog; /* NULL when systemd asks for none */
+    struct evhttp *admin;   /* NULL when none */
+    bool stopping;
+};
+
+static void on_stop_signal(evutil_socket_t sig, short what, void *arg) {
+    struct daemon *d = arg;
+    (void)what;
+    if (d->stopping) {
+        log_warn("second stop signal: leaving at once", "signal=%d", (int)sig);
+        _exit(1);
+    }
+    d->stopping = true;
+    log_info("stopping", "signal=%d", (int)sig);
+    sd_notify(0, "STOPPING=1");
+    d->ops.on_stop(d->ops.data);
+}
+
+static void on_reload_signal(evutil_socket_t sig, short what, void *arg) {
+    struct daemon *d = arg;
+    (void)sig, (void)what;
+    if (d->ops.on_reload)
+        d->ops.on_reload(d->ops.data);
+}
+
+static void on_watchdog(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what, (void)arg;
+    sd_notify(0, "WATCHDOG=1");
+}
+
+static void answer(struct evhttp_request *req, int status, const char *reason, const char *text) {
+    struct evbuffer *body = evbuffer_new();
+    if (body)
+        evbuffer_add(body, text, strlen(text));
+    evhttp_add_header(evhttp_request_get_output_headers(req), "Content-Type",
+                      "text/plain; charset=utf-8");
+    evhttp_send_reply(req, status, reason, body);
+    if (body)
+        evbuffer_free(body);
+}
+
+static void on_healthz(struct evhttp_request *req, void *arg) {
+    struct daemon *d = arg;
+    const char *why = d->ops.health ? d->ops.health(d->ops.data) : NULL;
+    if (why)
+        answer(req, 503, "Service Unavailable", why);
+    else
+        answer(req, 200, "OK", "ok\n");
+}
+
+static void on_metrics(struct evhttp_request *req, void *arg) {
+    struct daemon *d = arg;
+    _cleanup_(strbuf_fini) struct strbuf out = {0};
+    metric_put(&out, "berth_build_info", "gauge", "1 for the running process.", 1);
+    if (d->ops.metrics)
+        d->ops.metrics(&out, d->ops.data);
+    if (out.failed)
+        answer(req, 500, "Internal Server Error", "out of memory\n");
+    else
+        answer(req, 200, "OK", out.p);
+}
+
+static int listen_admin(struct daemon *d, const char *admin, struct error *err) {
+    _cleanup_(freep) char *host = NULL;
+    uint16_t port;
+    int r = address_parse(admin, &host, &port, err);
+    if (r < 0)
+        return error_wrap(err, "admin address");
+    d->admin = evhttp_new(d->loop);
+    if (!d->admin)
+        return error_set(err, -ENOMEM, "out of memory");
+    evhttp_set_timeout(d->admin, 10);
+    evhttp_set_max_headers_size(d->admin, 16384);
+    evhttp_set_max_body_size(d->admin, 65536);
+    evhttp_set_cb(d->admin, "/healthz", on_healthz, d);
+    evhttp_set_cb(d->admin, "/metrics", on_metrics, d);
+    if (evhttp_bind_socket(d->admin, host, port) < 0)
+        return error_set(err, -errno ? -errno : -EADDRINUSE, "cannot listen on %s: %s", admin,
+                         strerror(errno));
+    return 0;
+}
+
+void daemon_free(struct daemon *d) {
+    if (!d)
+        return;
+    for (int i = 0; i < EVENT_COUNT; i++)
+        if (d->signals[i])
+            event_free(d->signals[i]);
+    if (d->watchdog)
+        event_free(d->watchdog);
+    if (d->admin)
+        evhttp_free(d->admin);
+    free(d);
+}
+
+static int watch_signals(struct daemon *d, struct error *err) {
+    signal(SIGPIPE, SIG_IGN);
+    d->signals[ON_TERM] = evsignal_new(d->loop, SIGTERM, on_stop_signal, d);
+    d->signals[ON_INT] = evsignal_new(d->loop, SIGINT, on_stop_signal, d);
+    d->signals[ON_HUP] = evsignal_new(d->loop, SIGHUP, on_reload_signal, d);
+    for (int i = 0; i < EVENT_COUNT; i++)
+        if (!d->signals[i] || event_add(d->signals[i], NULL) < 0)
+            return error_set(err, -ENOMEM, "cannot watch signals");
+    uint64_t every_us;
+    if (sd_watchdog_enabled(0, &every_us) > 0) {
+        struct timeval half = {.tv_sec = (time_t)(every_us / 2000000u),
+                               .tv_usec = (suseconds_t)(every_us / 2 % 1000000u)};
+        d->watchdog = event_new(d->loop, -1, EV_PERSIST, on_watchdog, d);
+        if (!d->watchdog || event_add(d->watchdog, &half) < 0)
+            return error_set(err, -ENOMEM, "cannot arm the watchdog");
+    }
+    return 0;
+}
+
+int daemon_new(struct daemon **ret, struct event_base *loop, const char *admin,
+               const struct daemon_ops *ops, struct error *err) {
+    _cleanup_(daemon_freep) struct daemon *d = mem_zalloc(sizeof *d);
+    int r;
+    if (!d)
+        return error_set(err, -ENOMEM, "out of memory");
+    d->loop = loop;
+    d->ops = *ops;
+    if ((r = watch_signals(d, err)) < 0)
+        return r;
+    if (!str_empty(admin) && (r = listen_admin(d, admin, err)) < 0)
+        return r;
+    *ret = TAKE_PTR(d);
+    return 0;
+}
+
+int daemon_add_page(struct daemon *d, const char *path,
+                    void (*handle)(struct evhttp_request *req, void *data), void *data) {
+    return d->admin && evhttp_set_cb(d->admin, path, handle, data) < 0 ? -EEXIST : 0;
+}
+
+void daemon_ready(struct daemon *d, const char *program) {
+    (void)d;
+    sd_notify(0, "READY=1");
+    log_info("ready", "program=%s pid=%d", program, (int)getpid());
+}
+
+void daemon_raise_nofile(void) {
+    struct rlimit was, wanted;
+    if (getrlimit(RLIMIT_NOFILE, &was) < 0)
+        return;
+    wanted = was;
+    wanted.rlim_max = MAX(was.rlim_max, (rlim_t)65536);
+    wanted.rlim_cur = wanted.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &wanted) == 0)
+        return;
+    was.rlim_cur = was.rlim_max; /* without CAP_SYS_RESOURCE: as far as we may */
+    if (setrlimit(RLIMIT_NOFILE, &was) < 0)
+        log_warn("cannot raise the open files limit", "errno=%d", errno);
+}
+
+int address_parse(const char *text, char **ret_host, uint16_t *ret_port, struct error *err) {
+    const char *colon = strrchr(text, ':');
+    uint64_t port;
+    if (!colon || parse_u64(colon + 1, 0, 65535, &port) < 0)
+        return error_set(err, -EINVAL, "\"%s\" is not of the form host:port", text);
+    struct slice host = {text, (size_t)(colon - text)};
+    if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+        host = (struct slice){host.p + 1, host.n - 2};
+    char *copy = str_ndup(host.p, host.n);
+    if (!copy)
+        return error_set(err, -ENOMEM, "out of memory");
+    *ret_host = copy;
+    *ret_port = (uint16_t)port;
+    return 0;
+}
+
+void metric_put(struct strbuf *out, const char *name, const char *type, const char *help,
+                double value) {
+    strbuf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %.17g\n", name, help, name, type, name,
+                  value);
+}

@@ -1,0 +1,70 @@
+/* node.h - a cell's or router's end of the bus: one conversation with the controller.
+ *
+ * One conversation is one connection (a raw REQ socket) with one request in flight. It opens itself
+ * with a sealed Hello, opens itself again after silence or an error (with back-off and jitter), and
+ * tells its owner. Everything on the loop's thread. See README.md for the envelope and the times.
+ */
+#ifndef COMMON_BUS_NODE_H
+#define COMMON_BUS_NODE_H
+
+#include "bus.pb-c.h"
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/error.h"
+#include "common/base/mem.h"
+
+struct event_base;
+struct bus_conversation;
+
+#define BUS_ID_SIZE  16
+#define BUS_KEY_SIZE 32
+
+/* Who a node is. Read from its key file, made by deploy (`berth-controller --make-node-key`). */
+struct bus_identity {
+    uint8_t id[BUS_ID_SIZE];
+    uint8_t key[BUS_KEY_SIZE]; /* HKDF(master[gen], id): this node's only */
+    uint8_t gen;               /* of the master key */
+};
+
+/* Key file: one line "berth-node-1 GEN ID KEY" in hex, mode 0600. */
+int bus_identity_read(const char *path, struct bus_identity *ret, struct error *err);
+
+struct bus_conversation_ops {
+    /* A session stands: the first request may be sent. `ack` is borrowed. */
+    void (*on_open)(void *data, const Berth__HelloAck *ack);
+    /* The answer to the request in flight, of the type that goes with it (WatchReply to Watch ...).
+     * Borrowed, authenticated and unpacked; the next request may be sent from inside. */
+    void (*on_reply)(void *data, const ProtobufCMessage *reply);
+    /* The session is gone, the request in flight with it; it is being re-opened. */
+    void (*on_down)(void *data, const char *why);
+    void *data;
+};
+
+/* `url` is "tcp://host:port". `hello` is copied; kind and conversation must be set, share need not.
+ * All callbacks come later, from the loop. */
+int bus_conversation_new(struct bus_conversation **ret, struct event_base *loop,
+                         const struct bus_identity *identity, const char *url,
+                         const Berth__Hello *hello, const struct bus_conversation_ops *ops,
+                         struct error *err);
+void bus_conversation_free(struct bus_conversation *c);
+static inline void bus_conversation_freep(struct bus_conversation **c) {
+    bus_conversation_free(*c);
+}
+
+/* Sends a Watch, Report or Logs (the one of this conversation). The answer is overdue after
+ * timeout_ms: then the conversation goes down and opens again.
+ * -ENOTCONN before on_open, -EBUSY while a request is in flight, -EMSGSIZE, -ENOMEM. */
+int bus_conversation_request(struct bus_conversation *c, const ProtobufCMessage *request,
+                             unsigned timeout_ms, struct error *err);
+bool bus_conversation_is_open(const struct bus_conversation *c);
+
+struct bus_counters {
+    uint64_t sent, received, sessions;
+    uint64_t dropped_malformed, dropped_unknown, dropped_forged, dropped_replayed, timeouts;
+};
+void bus_conversation_counters(const struct bus_conversation *c, struct bus_counters *ret);
+
+#endif

@@ -1,0 +1,178 @@
+/* lrp.h - the brain: desired LRPs, actual LRPs, cells; convergence, placement, routes, crash
+ * policy.
+ *
+ * Pure: no I/O, no clock, no random source of its own. Level-triggered: every call changes what is
+ * known and marks what is affected; lrp_converge() decides. What the cells and routers should know
+ * is a versioned set each (lrp_cell_changes, lrp_route_changes), so a lost message costs nothing.
+ * Rules and numbers are Diego's unless a comment says otherwise. */
+#ifndef CONTROLLER_LRP_LRP_H
+#define CONTROLLER_LRP_LRP_H
+
+#include "model.pb-c.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/error.h"
+#include "common/base/mem.h"
+#include "common/base/random.h"
+
+struct lrp;
+struct lrp_actual;
+
+/* What the brain tells its owner. Called from inside lrp_* functions: only note it down. */
+struct lrp_ops {
+    void (*on_cell_changed)(void *data, const char *cell_id); /* its set has a newer version */
+    void (*on_routes_changed)(void *data);
+    /* Something for the app's events and log. `kind`: "crash" | "placed" | "place-failed" |
+     * "running" | "stopped" | "cell-lost"; `a` and `text` borrowed. */
+    void (*on_event)(void *data, const char *kind, const struct lrp_actual *a, const char *text);
+    void (*new_guid)(void *data, char buf[static GUID_SIZE]);
+    void *data;
+};
+
+struct lrp_config {
+    uint64_t presence_ms; /* 15000: a cell silent for this long is suspect */
+    uint64_t converge_ms; /* 30000 */
+    uint64_t settle_ms;   /* after a start: nothing is started as missing before known cells had
+                             their chance to report; ends early when all did */
+    uint64_t rng_seed;
+};
+
+/* --- desired ------------------------------------------------------------------------------------
+ */
+
+struct lrp_route {
+    const char *host, *path;
+};
+
+/* Everything the brain needs to schedule, and the packed rest for the cell. */
+struct lrp_desired {
+    const char *process_guid; /* process guid "-" version: a new version is a new LRP */
+    const char *process;      /* the process guid alone */
+    const char *app_guid, *app_name, *process_type;
+    uint32_t instances, memory_mb, disk_mb;
+    uint16_t port; /* routed container port */
+    const struct lrp_route *routes;
+    size_t route_count;
+    const void *run_info; /* packed Berth__DesiredLrp: what the cell gets; copied */
+    size_t run_info_n;
+    const char *const *layers; /* diff ids, for placement; NULL-terminated; may be NULL */
+};
+
+int lrp_new(struct lrp **ret, const struct lrp_config *config, const struct lrp_ops *ops,
+            uint64_t now_ms, struct error *err);
+void lrp_free(struct lrp *l);
+DEFINE_FREEP(lrp)
+
+/* Adds, or updates instances, routes and names of, the desired LRP of this process_guid. Another
+ * version of the same process is withdrawn. Copied. */
+int lrp_desire(struct lrp *l, const struct lrp_desired *d, uint64_t now_ms, struct error *err);
+/* No version of this process should run any more. */
+void lrp_undesire(struct lrp *l, const char *process, uint64_t now_ms);
+/* All desired LRPs of the store were given (after a start): only now is what no one desires
+ * stopped. */
+void lrp_desired_complete(struct lrp *l, uint64_t now_ms);
+/* Stops this one instance; convergence makes a new one, with no crash counted. -ENOENT. */
+int lrp_restart_instance(struct lrp *l, const char *process, uint32_t index, uint64_t now_ms);
+
+/* --- cells ---------------------------------------------------------------------------------------
+ */
+
+struct lrp_cell_info {
+    const char *id; /* hex of the node's id */
+    const char *name, *zone, *address;
+    uint64_t memory_mb, disk_mb;
+    uint32_t containers;
+};
+/* A cell that was known before this controller started: settling waits for it. */
+int lrp_cell_expected(struct lrp *l, const char *cell_id);
+/* A cell opened a conversation; its full report is still to come. */
+int lrp_cell_present(struct lrp *l, const struct lrp_cell_info *info, uint64_t now_ms);
+void lrp_cell_heard(struct lrp *l, const char *cell_id, uint64_t now_ms);
+/* What the cell reports. full_begin: forget what was reported before; full_end: what was not named
+ * is not there. Each CRASHED is counted once per instance_guid. */
+int lrp_report(struct lrp *l, const char *cell_id, bool full_begin, bool full_end,
+               Berth__ActualLrp *const *instances, size_t n, uint64_t now_ms);
+/* False until the cell's full report is in: its Watch must wait. */
+bool lrp_cell_reported(const struct lrp *l, const char *cell_id);
+
+/* The cell's set after `since`: calls `assign` and `withdraw` in version order until `more` says
+ * stop (return false to end a page). Returns the version reached; *ret_full: start from an empty
+ * set. A full set is told when `since` is 0. */
+struct lrp_assignment {
+    const char *instance_guid;
+    uint32_t index;
+    const void *run_info;
+    size_t run_info_n;
+};
+uint64_t lrp_cell_changes(struct lrp *l, const char *cell_id, uint64_t since,
+                          bool (*assign)(void *arg, const struct lrp_assignment *a),
+                          bool (*withdraw)(void *arg, const char *instance_guid), void *arg,
+                          bool *ret_more);
+uint64_t lrp_cell_version(const struct lrp *l, const char *cell_id);
+
+/* --- routes
+ * ---------------------------------------------------------------------------------------- */
+
+/* The same for the one route table all routers get. `put` gets a whole route (borrowed). Not
+ * settled yet: version 0, nothing to tell. */
+uint64_t lrp_route_changes(struct lrp *l, uint64_t since,
+                           bool (*put)(void *arg, const Berth__Route *route),
+                           bool (*remove)(void *arg, const char *host_path), void *arg,
+                           bool *ret_more);
+uint64_t lrp_route_version(const struct lrp *l);
+
+/* --- convergence
+ * ------------------------------------------------------------------------------------ */
+
+/* Decides everything that is due: start, restart after a crash, replace, stop, forget. Returns when
+ * it must be called next at the latest (mono ms). Call it after changes too. */
+uint64_t lrp_converge(struct lrp *l, uint64_t now_ms);
+bool lrp_is_settled(const struct lrp *l);
+
+/* --- looking
+ * ------------------------------------------------------------------------------------------ */
+
+enum lrp_state { LRP_UNCLAIMED, LRP_CLAIMED, LRP_RUNNING, LRP_CRASHED, LRP_STOPPING };
+const char *lrp_state_name(enum lrp_state state);
+
+struct lrp_actual {
+    const char *app_guid, *process, *process_guid, *process_type;
+    const char *instance_guid; /* "" while unclaimed or crashed */
+    const char *cell_id, *cell_name;
+    uint32_t index;
+    enum lrp_state state;
+    bool suspect;      /* its cell is silent; a replacement may stand beside it */
+    uint64_t since_ms; /* mono, of the state */
+    uint32_t crash_count;
+    uint64_t restart_at_ms; /* mono; 0 unless CRASHED and due to be restarted */
+    const char *reason;     /* why crashed, or why not placed: for the user; "" for none */
+    const char *detail;     /* what a CLAIMED one is doing; "" for none */
+    int exit_status;
+    const char *address;             /* "" unless RUNNING */
+    const Berth__PortMapping *ports; /* lowest container port first */
+    size_t port_count;
+    double cpu;
+    uint64_t memory_bytes, disk_bytes, log_rate_bytes_s;
+    uint32_t memory_mb, disk_mb; /* quotas */
+};
+/* Instances of a process, by index; one an index (Diego's Resolve: the one that serves). */
+void lrp_instances(struct lrp *l, const char *process,
+                   void (*each)(void *arg, const struct lrp_actual *a), void *arg);
+
+struct lrp_cell_view {
+    const char *id, *name, *zone, *address;
+    bool present, suspect;
+    uint64_t heard_ms, memory_mb, memory_free_mb, disk_mb, disk_free_mb;
+    uint32_t containers, containers_free, instances;
+};
+void lrp_cells(struct lrp *l, void (*each)(void *arg, const struct lrp_cell_view *c), void *arg);
+
+struct lrp_totals {
+    uint64_t desired, running, claimed, unclaimed, crashed, suspect, cells;
+};
+void lrp_totals(const struct lrp *l, struct lrp_totals *ret);
+
+#endif

@@ -1,0 +1,45 @@
+/* staging.h - an image reference becomes a droplet; a droplet and a process become a desired LRP.
+ *
+ * Both read and write the store's rows; neither knows HTTP requests. Loop thread only. */
+#ifndef CONTROLLER_STAGING_STAGING_H
+#define CONTROLLER_STAGING_STAGING_H
+
+#include "common/base/error.h"
+#include "common/base/mem.h"
+
+struct http_client;
+struct logs;
+struct lrp;
+struct registry_config;
+struct staging;
+struct store;
+
+/* What staging and desiring need. All borrowed. */
+struct staging_deps {
+    struct store *store;
+    struct http_client *http;
+    const struct registry_config *registries;
+    struct logs *logs;
+    struct lrp *lrp;
+    const char *api_url;    /* for VCAP_APPLICATION's cf_api */
+    unsigned max_in_flight; /* lookups at a time; more wait their turn */
+};
+
+int staging_new(struct staging **ret, const struct staging_deps *deps, struct error *err);
+void staging_free(struct staging *s);
+DEFINE_FREEP(staging)
+
+/* Stages the package of a build whose row is STAGING. When done the build is STAGED with a droplet
+ * row, or FAILED with the registry's real reason; log lines go to the app (source STG). */
+int staging_start(struct staging *s, const char *build_guid, struct error *err);
+/* After a controller start: builds that were STAGING when it ended are staged again. */
+int staging_resume(struct staging *s, struct error *err);
+
+/* Reads the app's rows and tells the brain what should run of it: nothing when it is stopped,
+ * deleted, has no droplet, or is a Docker app while diego_docker is off. Call after every change of
+ * an app, its processes, environment, droplet or routes. */
+int staging_desire_app(struct staging *s, const char *app_guid, struct error *err);
+/* The same for every app: after a start, and when diego_docker is switched. */
+int staging_desire_all(struct staging *s, struct error *err);
+
+#endif
