@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/base/error.h"
 #include "common/base/mem.h"
@@ -53,8 +54,9 @@ struct container_spec {
     const char *const *argv;   /* NULL-terminated, at least one; argv[0] is searched in PATH */
     const char *const *env;    /* "NAME=value", deduplicated (last wins), without the defaults:
                                   PATH, HOME and USER are added when missing;
-                                  "{{host_port}}", "{{host_ip}}", "{{ip}}" in values of CF_INSTANCE_*
-                                  are filled by the engine once known */
+                                  "{{host_port}}" (of ports[0]), "{{host_port:8081}}" (of that
+                                  container port), "{{host_ip}}", "{{ip}}" in values of
+                                  CF_INSTANCE_* are filled by the engine once known */
     const char *user;          /* image form: "", name, uid, name:group, uid:gid ... */
     const char *workdir;       /* NULL or "": "/"; made when missing */
     const char *stop_signal;   /* NULL or "": SIGTERM */
@@ -108,6 +110,7 @@ int container_adopt(struct container_engine *e,
 const char *container_id(const struct container *c);
 const char *container_ip(const struct container *c); /* on the bridge; for health checks */
 uint16_t container_host_port(const struct container *c, uint16_t container_port); /* 0: none */
+pid_t container_pid(const struct container *c); /* main process, as the host sees it; 0: ended */
 const char *container_log_path(const struct container *c); /* see log format in README.md */
 const char *container_dir(const struct container *c);
 void container_set_owner(struct container *c, void *owner);
