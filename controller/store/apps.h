@@ -1,0 +1,57 @@
+/* apps.h - apps and their processes. See store.h for the functions that every resource has. */
+#ifndef CONTROLLER_STORE_APPS_H
+#define CONTROLLER_STORE_APPS_H
+
+#include "controller/store/store.h"
+
+/* Filters: guids names space_guids organization_guids states. Orders: name too. */
+struct app_row {
+    STORE_ROW_HEAD;
+    char *name; /* unique in its space */
+    char space_guid[GUID_SIZE];
+    bool started;                 /* the wish; false: STOPPED */
+    char *lifecycle;              /* "docker" */
+    char *env;                    /* sealed; JSON object of strings; NULL: none */
+    char droplet_guid[GUID_SIZE]; /* the current droplet */
+    bool ssh;
+    char *labels, *annotations; /* JSON objects; NULL: none */
+    char *space_name;           /* read only */
+    char org_guid[GUID_SIZE];   /* read only */
+    char *org_name;             /* read only */
+};
+STORE_DECLARE(app)
+
+/* Deleting an app deletes its processes, packages, builds, droplets and destinations; routes stay.
+ *
+ * Filters: guids app_guids space_guids organization_guids types. */
+struct process_row {
+    STORE_ROW_HEAD; /* guid of type "web": the app's own */
+    char app_guid[GUID_SIZE];
+    char *type;    /* "web"; unique in its app */
+    char *command; /* NULL: the image's own */
+    uint64_t instances, memory_mb, disk_mb;
+    int64_t log_rate;      /* bytes/s; -1: unlimited */
+    char *health_type;     /* "port" | "http" | "process" */
+    char *health_endpoint; /* of http; NULL: "/" */
+    uint64_t health_timeout_s, health_invocation_s, health_interval_s; /* 0: default */
+    char *ready_type; /* "process" (none) | "port" | "http" */
+    char *ready_endpoint;
+    uint64_t ready_invocation_s, ready_interval_s; /* 0: default */
+    /* A new one at each (re)start and, while started, at each change of memory or health check:
+     * guid "-" version is the process_guid of the desired LRP. */
+    char version[GUID_SIZE];
+    char *labels, *annotations;
+    char space_guid[GUID_SIZE]; /* read only */
+};
+STORE_DECLARE(process)
+
+/* What this version of the process runs (packed Berth__DesiredLrp), sealed. It keeps what runs from
+ * following changes of the app that wait for a restart (environment, droplet, command, disk), also
+ * when the controller restarts: desire from it once it is there. -ENOENT: none for this version. */
+int store_process_run_info(struct store *s, const char *process_guid, const char *version,
+                           void **ret, size_t *ret_n, struct error *err);
+/* Keeps it for the process's present version only. */
+int store_process_set_run_info(struct store *s, const char *process_guid, const char *version,
+                               const void *data, size_t n, struct error *err);
+
+#endif

@@ -1,0 +1,231 @@
+/* store.c - opening and closing, transactions, settings, backup. */
+#include "controller/store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "common/base/clock.h"
+#include "common/base/fs.h"
+#include "controller/store/internal.h"
+
+#define KEY_CHECK "berth: the key that sealed this database"
+
+/* --- opening
+ * --------------------------------------------------------------------------------------
+ */
+
+static int lock_dir(struct store *s, int dir, struct error *err) {
+    s->lock_fd = openat(dir, "store.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (s->lock_fd < 0)
+        return error_set(err, -errno, "cannot open store.lock: %s", strerror(errno));
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
+        return error_set(err, errno == EWOULDBLOCK ? -EBUSY : -errno,
+                         "another process has this store open");
+    return 0;
+}
+
+static int read_key(struct store *s, int dir, bool fresh, struct error *err) {
+    _cleanup_(freep) char *text = NULL;
+    size_t n = 0;
+    int r = fs_read(dir, "store.key", 4096, &text, &n, err);
+    if (r == -ENOENT && fresh) {
+        char hex[2 * SEAL_KEY_SIZE + 2];
+        random_bytes(s->seal_key, SEAL_KEY_SIZE);
+        hex_encode(s->seal_key, SEAL_KEY_SIZE, hex);
+        hex[2 * SEAL_KEY_SIZE] = '\n';
+        r = fs_write_atomic(dir, "store.key", 0600, hex, 2 * SEAL_KEY_SIZE + 1, err);
+        mem_wipe(hex, sizeof hex);
+        return r;
+    }
+    if (r == -ENOENT)
+        return error_set(err, -ENOKEY,
+                         "store.key is missing: the database's secrets cannot be read");
+    if (r < 0)
+        return r;
+    while (n && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+        text[--n] = '\0';
+    r = n == 2 * SEAL_KEY_SIZE ? hex_decode(text, s->seal_key, SEAL_KEY_SIZE) : -EINVAL;
+    mem_wipe(text, n);
+    if (r < 0)
+        return error_set(err, -ENOKEY, "store.key is not %d hex digits", 2 * SEAL_KEY_SIZE);
+    return 0;
+}
+
+/* A known text sealed at the beginning tells at once whether the key is the right one. */
+static int check_key(struct store *s, struct error *err) {
+    _cleanup_(freep) char *hex = NULL, *text = NULL;
+    _cleanup_(freep) unsigned char *sealed = NULL;
+    size_t n = 0;
+    int r = store_setting_get(s, "key_check", &hex, err);
+    if (r == 0) {
+        n = strlen(hex) / 2;
+        sealed = malloc(n + 1);
+        if (!sealed)
+            return error_set(err, -ENOMEM, "out of memory opening the store");
+        if (hex_decode(hex, sealed, n) < 0 ||
+            seal_open(s->seal_key, "settings", "key_check", sealed, n, &text, NULL, NULL) < 0)
+            return error_set(err, -ENOKEY, "store.key is not the key of this database");
+        return 0;
+    }
+    if (r != -ENOENT || (r = seal(s->seal_key, "settings", "key_check", KEY_CHECK,
+                                  strlen(KEY_CHECK), &sealed, &n, err)) < 0)
+        return r;
+    if (!(hex = malloc(2 * n + 1)))
+        return error_set(err, -ENOMEM, "out of memory opening the store");
+    hex_encode(sealed, n, hex);
+    return store_setting_set(s, "key_check", hex, err);
+}
+
+/* Stamps go on from the last one written, whatever the clock says now. */
+static int read_last_stamp(struct store *s, struct error *err) {
+    _cleanup_(sql_donep) sqlite3_stmt *stmt = NULL;
+    int r = sql_prepare(s,
+                        "SELECT max(m) FROM (SELECT max(updated_ns) AS m FROM apps UNION ALL"
+                        " SELECT max(created_ns) FROM events UNION ALL"
+                        " SELECT max(created_ns) FROM jobs)",
+                        &stmt, err);
+    if (r < 0 || (r = sql_step(s, stmt, "reading", err)) < 0)
+        return r;
+    uint64_t last = (uint64_t)sqlite3_column_int64(stmt, 0);
+    /* A clock that once stood in the far future must not bind us for ever: 5 minutes at most. */
+    if (last < clock_wall_ns() + UINT64_C(300) * 1000000000)
+        s->last_ns = last;
+    return 0;
+}
+
+static int open_database(struct store *s, const char *dir, bool *ret_fresh, struct error *err) {
+    char path[PATH_MAX];
+    if ((size_t)snprintf(path, sizeof path, "%s/berth.db", dir) >= sizeof path)
+        return error_set(err, -ENAMETOOLONG, "%s is too long a path", dir);
+    *ret_fresh = access(path, F_OK) < 0;
+    mode_t before = umask(0077);
+    int r = sqlite3_open_v2(path, &s->db,
+                            SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+                                SQLITE_OPEN_EXRESCODE,
+                            NULL);
+    umask(before);
+    if (r)
+        return s->db ? sql_fail(s, path, err)
+                     : error_set(err, -ENOMEM, "out of memory opening %s", path);
+    return 0;
+}
+
+int store_open(struct store **ret, const char *dir, struct error *err) {
+    _cleanup_(store_freep) struct store *s = mem_zalloc(sizeof *s);
+    bool fresh = false;
+    int r;
+    if (!s)
+        return error_set(err, -ENOMEM, "out of memory opening the store");
+    s->lock_fd = -1;
+    if ((r = fs_mkdirs(AT_FDCWD, dir, 0700, err)) < 0)
+        return r;
+    _cleanup_(close_fdp) int fd = open(dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, -errno, "cannot open %s: %s", dir, strerror(errno));
+    if ((r = lock_dir(s, fd, err)) < 0 || (r = open_database(s, dir, &fresh, err)) < 0 ||
+        (r = read_key(s, fd, fresh, err)) < 0 ||
+        (r = sql_exec(s,
+                      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                      "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
+                      "PRAGMA cache_size = -16384; PRAGMA secure_delete = ON;",
+                      err)) < 0 ||
+        (r = migrations_apply(s, migrations_latest(), err)) < 0 || (r = check_key(s, err)) < 0 ||
+        (r = read_last_stamp(s, err)) < 0)
+        return r;
+    *ret = TAKE_PTR(s);
+    return 0;
+}
+
+void store_free(struct store *s) {
+    if (!s)
+        return;
+    if (s->db) {
+        store_rollback(s);
+        sql_forget_all(s);
+        sqlite3_close_v2(s->db);
+    }
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    mem_wipe(s->seal_key, sizeof s->seal_key);
+    free(s);
+}
+
+/* --- transactions
+ * ---------------------------------------------------------------------------------
+ */
+
+int store_begin(struct store *s, struct error *err) {
+    if (s->in_transaction)
+        return error_set(err, -EALREADY, "a transaction is open already");
+    int r = sql_run(s, "BEGIN IMMEDIATE", NULL, 0, NULL, err);
+    if (r == 0)
+        s->in_transaction = true;
+    return r;
+}
+
+int store_commit(struct store *s, struct error *err) {
+    int r = sql_run(s, "COMMIT", NULL, 0, NULL, err);
+    if (r < 0) {
+        store_rollback(s);
+        return r;
+    }
+    s->in_transaction = false;
+    return 0;
+}
+
+void store_rollback(struct store *s) {
+    s->in_transaction = false;
+    /* SQLite may have rolled back by itself, after a full disk for one. */
+    if (!sqlite3_get_autocommit(s->db))
+        (void)sql_run(s, "ROLLBACK", NULL, 0, NULL, NULL);
+}
+
+bool store_in_transaction(const struct store *s) {
+    return s->in_transaction;
+}
+
+uint64_t store_now_ns(struct store *s) {
+    uint64_t now = clock_wall_ns();
+    return s->last_ns = MAX(now, s->last_ns + 1);
+}
+
+/* --- settings and backup
+ * --------------------------------------------------------------------------
+ */
+
+int store_setting_get(struct store *s, const char *key, char **ret, struct error *err) {
+    _cleanup_(sql_donep) sqlite3_stmt *stmt = NULL;
+    int r = sql_prepare(s, "SELECT value FROM settings WHERE key = ?", &stmt, err);
+    if (r < 0)
+        return r;
+    sql_bind_text(stmt, 1, key);
+    if ((r = sql_step(s, stmt, "reading a setting", err)) < 0)
+        return r;
+    if (r == 0)
+        return error_set(err, -ENOENT, "no setting %s", key);
+    char *value = str_dup((const char *)sqlite3_column_text(stmt, 0));
+    if (!value)
+        return error_set(err, -ENOMEM, "out of memory reading a setting");
+    *ret = value;
+    return 0;
+}
+
+int store_setting_set(struct store *s, const char *key, const char *value, struct error *err) {
+    return sql_run(s,
+                   "INSERT INTO settings (key, value) VALUES (?1, ?2)"
+                   " ON CONFLICT (key) DO UPDATE SET value = ?2",
+                   (const char *[]){key, value}, 2, NULL, err);
+}
+
+int store_backup(struct store *s, const char *path, struct error *err) {
+    if (access(path, F_OK) == 0)
+        return error_set(err, -EEXIST, "%s exists already", path);
+    mode_t before = umask(0077);
+    int r = sql_run(s, "VACUUM INTO ?", &path, 1, NULL, err);
+    umask(before);
+    return r < 0 ? error_wrap(err, "backing up to %s", path) : 0;
+}
