@@ -26,6 +26,8 @@ START_TEST(results_come_back_on_the_loop) {
     struct error err = {0};
     struct workers *w = NULL;
     int wanted = 1000;
+    told = 0;
+    worked = 0;
     loop_thread = pthread_self();
     loop = event_base_new();
     ck_assert_msg(workers_new(&w, loop, 3, &err) == 0, "%s", err.msg);
@@ -43,6 +45,8 @@ START_TEST(freeing_finishes_what_was_given) {
     struct error err = {0};
     struct workers *w = NULL;
     int never = -1;
+    told = 0;
+    worked = 0;
     loop_thread = pthread_self();
     loop = event_base_new();
     ck_assert_int_eq(workers_new(&w, loop, 2, &err), 0);
