@@ -22,13 +22,20 @@ struct hub_peer {
 
 struct hub_ops {
     /* May this node speak at all? False for an id that was never made or was revoked: it is then
-     * dropped as unknown. Called before any key is derived for it. */
+     * dropped as unknown. Called before any key is derived for it, and for every request: a node
+     * revoked later loses its sessions with the next message. */
     bool (*knows)(void *data, const uint8_t id[BUS_ID_SIZE]);
+    /* May this node be what its Hello (borrowed, authentic, of a kind that may hold the
+     * conversation) says? The place to bind an id to its kind. NULL: any. A node's kind never
+     * changes during the hub's life in any case. */
+    bool (*admits)(void *data, const uint8_t id[BUS_ID_SIZE], const Berth__Hello *hello);
     /* A session of this conversation stands (the node's first message verified); `hello` borrowed.
      */
     void (*on_session)(void *data, struct hub_peer *peer, const Berth__Hello *hello);
     /* `msg` (Berth__Watch, Berth__Report or Berth__Logs) is borrowed. `req` is the owner's until
-     * hub_reply(), or until on_dropped() says that its session was replaced. */
+     * hub_reply(), or until on_dropped() says that its session is gone (replaced by a newer one, or
+     * its node revoked) and the request with it. hub_free() frees what is not answered, silently.
+     */
     void (*on_request)(void *data, struct hub_peer *peer, struct hub_request *req,
                        const ProtobufCMessage *msg);
     void (*on_dropped)(void *data, struct hub_peer *peer, struct hub_request *req);
@@ -40,24 +47,38 @@ struct hub_config {
     const char *logs_url;      /* "tcp://127.0.0.1:7401": Logs */
     const uint8_t *master_key; /* BUS_KEY_SIZE bytes; copied */
     uint8_t gen;
-    uint8_t epoch[8];
-    uint32_t watch_wait_ms;
+    uint8_t epoch[BUS_EPOCH_SIZE]; /* random, of this run */
+    uint32_t watch_wait_ms;        /* BUS_WATCH_WAIT_MS */
+    /* While keys are being rotated: the generation before, also accepted. NULL: none. Copied. */
+    const uint8_t *previous_master_key;
+    uint8_t previous_gen;
 };
 
+/* Listens at once. The ports must lie below the kernel's ip_local_port_range (32768): others may be
+ * taken by outgoing connections; -EADDRINUSE after two seconds of trying. hub_free() inside a
+ * callback is not allowed. */
 int hub_new(struct hub **ret, struct event_base *loop, const struct hub_config *config,
             const struct hub_ops *ops, struct error *err);
 void hub_free(struct hub *h);
 DEFINE_FREEP(hub)
 
-/* Answers and frees `req`. Never fails visibly: an answer to a node that is gone is dropped. */
+/* Answers and frees `req`. Never fails visibly: an answer to a node that is gone is dropped.
+ * `reply` must be the type that answers the request. May be called for any number of requests at
+ * once: the hub sends BUS_REPLIES_A_TURN of them a loop turn. */
 void hub_reply(struct hub *h, struct hub_request *req, const ProtobufCMessage *reply);
 
 struct hub_peer *hub_find(struct hub *h, const uint8_t id[BUS_ID_SIZE]); /* NULL: never heard */
 void hub_counters(const struct hub *h, struct bus_counters *ret);
+unsigned hub_connections(const struct hub *h); /* TCP connections now, of nodes and of strangers */
+bool hub_is_listening(const struct hub *h);    /* false while a listener is being made anew */
+/* What happens each BUS_TEND_MS by itself: forgets unproved handshakes, makes a listener anew that
+ * holds more than BUS_ZOMBIE_SURPLUS connections without a session. */
+void hub_tend(struct hub *h);
 
-/* A new node's key under the master key; what bus_identity_read() reads as its file's line. */
-void hub_derive_identity(const uint8_t master[BUS_KEY_SIZE], uint8_t gen,
-                         const uint8_t id[BUS_ID_SIZE], struct bus_identity *ret);
+/* A new node's key under the master key; what bus_identity_read() reads as its file's line.
+ * 0, or -EIO when the crypto library fails. */
+int hub_derive_identity(const uint8_t master[BUS_KEY_SIZE], uint8_t gen,
+                        const uint8_t id[BUS_ID_SIZE], struct bus_identity *ret);
 void bus_identity_format(const struct bus_identity *identity, char buf[static 128]);
 
 #endif
