@@ -21,6 +21,7 @@ int http_client_new(struct http_client **ret, struct event_base *loop, struct er
 /* Cancels what is in flight: no callback comes. */
 void http_client_free(struct http_client *c);
 DEFINE_FREEP(http_client)
+struct event_base *http_client_loop(const struct http_client *c);
 
 struct http_options {
     const char *method; /* NULL: GET */
@@ -28,7 +29,8 @@ struct http_options {
     const char *const *headers; /* "Name: value" lines, NULL-terminated; may be NULL */
     const void *body;           /* copied */
     size_t body_n;
-    const char *ca_file;             /* PEM, trusted beside the system's; NULL: the system's only */
+    const char *ca_file;   /* PEM, trusted beside the system's; NULL: the system's only */
+    const char *ca_option; /* how an operator adds a CA, for the error text; may be NULL */
     const char *username, *password; /* Basic, only sent to this host; NULL: none */
     bool allow_plain_http;
     bool follow_redirects; /* at most 5; credentials stay with the first host */
@@ -42,9 +44,9 @@ struct http_response {
     struct slice body;
     const char *const *headers; /* "Name: value" of the last response, NULL-terminated */
     const struct error *error;  /* NULL on any HTTP answer; else -ETIMEDOUT, -ECONNREFUSED,
-                                   -EHOSTUNREACH, -EKEYREJECTED (certificate), -EPROTO, -EFBIG;
-                                   the text names host and reason: "the certificate of HOST is not
-                                   trusted: ..., issued by ..." */
+                                   -EHOSTUNREACH, -ENETUNREACH, -ECONNRESET, -EKEYREJECTED
+                                   (certificate), -EPROTO, -EFBIG; the text names host and reason:
+                                   "the certificate of HOST is not trusted: ..., issued by ..." */
 };
 const char *http_header(const struct http_response *res, const char *name); /* value or NULL */
 

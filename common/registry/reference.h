@@ -7,6 +7,7 @@
 #ifndef COMMON_REGISTRY_REFERENCE_H
 #define COMMON_REGISTRY_REFERENCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/base/error.h"
@@ -25,5 +26,8 @@ int reference_parse(const char *text, struct reference *ret, struct error *err);
 const char *reference_version(const struct reference *ref);
 /* "docker.io/library/busybox:latest" into buf; cut, never overrun. */
 void reference_format(const struct reference *ref, char *buf, size_t n);
+
+/* "HOST" or "HOST:PORT", as a reference may begin. */
+bool reference_registry_is_valid(const char *name);
 
 #endif

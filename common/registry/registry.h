@@ -26,6 +26,8 @@ struct registry_config; /* all of them; owned by the daemon's config */
  * credentials also for the mirror as mirror_username, mirror_password_file. *list grows. */
 int registry_config_key(struct registry_config **list, const char *name, const char *key,
                         const char *value, struct error *err);
+/* After the last key: pairs that must be complete. -EINVAL. */
+int registry_config_check(const struct registry_config *list, struct error *err);
 void registry_config_free(struct registry_config *list);
 DEFINE_FREEP(registry_config)
 

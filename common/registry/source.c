@@ -1,0 +1,247 @@
+#include "common/registry/source.h"
+
+#include <errno.h>
+#include <openssl/x509_vfy.h>
+#include <stdio.h>
+#include <utlist.h>
+
+#include "common/base/fs.h"
+#include "common/base/str.h"
+#include "common/http/trust.h"
+
+#define HUB      "docker.io"
+#define HUB_HOST "registry-1.docker.io" /* where the Hub's registry really answers */
+
+struct registry_config {
+    char *name;
+    char *ca, *mirror, *mirror_ca;
+    char *username, *password, *mirror_username, *mirror_password;
+    struct registry_config *next;
+};
+
+/* --- configuration ------------------------------------------------------------------------ */
+
+static void free_secret(char *s) {
+    if (s)
+        mem_wipe(s, strlen(s));
+    free(s);
+}
+
+void registry_config_free(struct registry_config *list) {
+    struct registry_config *c, *tmp;
+    LL_FOREACH_SAFE (list, c, tmp) {
+        free(c->name);
+        free(c->ca);
+        free(c->mirror);
+        free(c->mirror_ca);
+        free(c->username);
+        free(c->mirror_username);
+        free_secret(c->password);
+        free_secret(c->mirror_password);
+        free(c);
+    }
+}
+
+static struct registry_config *find(const struct registry_config *list, const char *name) {
+    const struct registry_config *c;
+    LL_FOREACH (list, c) {
+        if (str_eq(c->name, name))
+            return (struct registry_config *)c;
+    }
+    return NULL;
+}
+
+static int add(struct registry_config **list, const char *name, struct registry_config **ret,
+               struct error *err) {
+    if (!reference_registry_is_valid(name))
+        return error_set(err, -EINVAL, "[registry %s]: \"%s\" is not HOST or HOST:PORT", name,
+                         name);
+    struct registry_config *c = mem_zalloc(sizeof *c);
+    if (!c || !(c->name = str_dup(name))) {
+        free(c);
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    LL_APPEND(*list, c);
+    *ret = c;
+    return 0;
+}
+
+static int set_text(char **dst, const char *value, struct error *err) {
+    return str_set(dst, value) < 0 ? error_set(err, -ENOMEM, "out of memory") : 0;
+}
+
+static int set_ca(char **dst, const char *value, struct error *err) {
+    X509_STORE *store;
+    int r = trust_store(value, &store, err); /* a mistake shows at the start, not at a pull */
+    if (r < 0)
+        return r;
+    X509_STORE_free(store);
+    return set_text(dst, value, err);
+}
+
+static int set_mirror(char **dst, const char *value, struct error *err) {
+    if (str_starts(value, "http://"))
+        return error_set(err, -EINVAL, "\"%s\": a mirror must speak https", value);
+    if (str_starts(value, "https://"))
+        value += strlen("https://");
+    _cleanup_(freep) char *host = str_ndup(value, strlen(value) - (str_ends(value, "/") ? 1 : 0));
+    if (!host)
+        return error_set(err, -ENOMEM, "out of memory");
+    if (!reference_registry_is_valid(host))
+        return error_set(err, -EINVAL, "\"%s\" is not HOST or HOST:PORT", value);
+    return set_text(dst, host, err);
+}
+
+static int set_username(char **dst, const char *value, struct error *err) {
+    if (strchr(value, ':'))
+        return error_set(err, -EINVAL, "a user name cannot hold \":\"");
+    return set_text(dst, value, err);
+}
+
+static int set_password(char **dst, const char *value, struct error *err) {
+    char *password;
+    int r = fs_read_secret(value, &password, err);
+    if (r < 0)
+        return r;
+    free_secret(*dst);
+    *dst = password;
+    return 0;
+}
+
+static const struct {
+    const char *key;
+    size_t offset;
+    int (*set)(char **dst, const char *value, struct error *err);
+} keys[] = {
+    {"ca", offsetof(struct registry_config, ca), set_ca},
+    {"mirror", offsetof(struct registry_config, mirror), set_mirror},
+    {"mirror_ca", offsetof(struct registry_config, mirror_ca), set_ca},
+    {"username", offsetof(struct registry_config, username), set_username},
+    {"password_file", offsetof(struct registry_config, password), set_password},
+    {"mirror_username", offsetof(struct registry_config, mirror_username), set_username},
+    {"mirror_password_file", offsetof(struct registry_config, mirror_password), set_password},
+};
+
+int registry_config_key(struct registry_config **list, const char *name, const char *key,
+                        const char *value, struct error *err) {
+    struct registry_config *c = find(*list, name);
+    int r = c ? 0 : add(list, name, &c, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        if (!str_eq(keys[i].key, key))
+            continue;
+        if (str_empty(value))
+            return error_set(err, -EINVAL, "[registry %s] %s has no value", name, key);
+        if ((r = keys[i].set((char **)((char *)c + keys[i].offset), value, err)) < 0)
+            return error_wrap(err, "[registry %s] %s", name, key);
+        return 0;
+    }
+    return error_set(err, -EINVAL, "[registry %s] has no key \"%s\"", name, key);
+}
+
+/* Whether a "NAME and its partner" pair is given in full or not at all. */
+static bool is_pair(const char *a, const char *b) {
+    return str_empty(a) == str_empty(b);
+}
+
+int registry_config_check(const struct registry_config *list, struct error *err) {
+    const struct registry_config *c;
+    LL_FOREACH (list, c) {
+        if (!is_pair(c->username, c->password))
+            return error_set(err, -EINVAL,
+                             "[registry %s] needs both username and password_file, or neither",
+                             c->name);
+        if (!is_pair(c->mirror_username, c->mirror_password))
+            return error_set(
+                err, -EINVAL,
+                "[registry %s] needs both mirror_username and mirror_password_file, or neither",
+                c->name);
+        if (!c->mirror && (c->mirror_ca || c->mirror_username))
+            return error_set(err, -EINVAL, "[registry %s] says how to ask a mirror, but names none",
+                             c->name);
+    }
+    return 0;
+}
+
+/* --- sources ------------------------------------------------------------------------------ */
+
+void registry_sources_fini(struct registry_sources *s) {
+    for (size_t i = 0; i < s->count; i++) {
+        struct registry_source *source = &s->list[i];
+        free(source->host);
+        free(source->ca_file);
+        free(source->ca_option);
+        free(source->username);
+        free_secret(source->password);
+    }
+    *s = (struct registry_sources){0};
+}
+
+static int add_source(struct registry_sources *s, const char *host, const char *ca_file,
+                      char *ca_option, const char *username, const char *password) {
+    struct registry_source *source = &s->list[s->count++];
+    source->ca_option = ca_option;
+    bool named = !str_empty(username);
+    if (!ca_option || str_set(&source->host, host) < 0 || str_set(&source->ca_file, ca_file) < 0 ||
+        str_set(&source->username, named ? username : NULL) < 0 ||
+        str_set(&source->password, !named     ? NULL
+                                   : password ? password
+                                              : "") < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+int registry_sources_find(const struct registry_config *config, const struct reference *ref,
+                          const struct registry_credentials *credentials,
+                          struct registry_sources *ret) {
+    static const struct registry_config nothing;
+    const struct registry_config *c = find(config, ref->registry);
+    const char *host = str_eq(ref->registry, HUB) ? HUB_HOST : ref->registry;
+    int r = 0;
+    if (!c)
+        c = &nothing;
+    if (c->mirror) {
+        ret->list[0].mirror = true;
+        r = add_source(ret, c->mirror, c->mirror_ca,
+                       str_printf("mirror_ca = FILE in [registry %s]", ref->registry),
+                       c->mirror_username, c->mirror_password);
+    }
+    if (r < 0)
+        return r;
+    bool users = credentials && !str_empty(credentials->username);
+    return add_source(ret, host, c->ca, str_printf("ca = FILE in [registry %s]", ref->registry),
+                      users ? credentials->username : c->username,
+                      users ? credentials->password : c->password);
+}
+
+/* --- errors ------------------------------------------------------------------------------- */
+
+void source_errors_add(struct source_errors *e, const struct registry_source *source,
+                       const struct error *err) {
+    if (e->count == MAX_SOURCES)
+        return;
+    snprintf(e->label[e->count], sizeof e->label[0], "%s%s", source->mirror ? "mirror " : "",
+             source->host);
+    e->err[e->count++] = *err;
+}
+
+int source_errors_say(const struct source_errors *e, const char *what, const struct reference *ref,
+                      struct error *err) {
+    char name[512], reasons[sizeof e->err[0].msg] = "";
+    size_t n = 0;
+    int code = e->count ? e->err[e->count - 1].code : -EIO;
+    /* "from reg.test: reg.test: ..." would say nothing twice */
+    bool obvious = e->count == 1 && str_eq(e->label[0], ref->registry);
+    reference_format(ref, name, sizeof name);
+    const char *image = name + strlen(ref->registry) + 1;
+    for (size_t i = 0; i < e->count && n < sizeof reasons; i++)
+        n += (size_t)snprintf(reasons + n, sizeof reasons - n, "%s%.80s%s%.*s", i ? "; " : "",
+                              obvious ? "" : e->label[i], obvious ? "" : ": ",
+                              e->count > 1 ? 200 : 440, e->err[i].msg); /* room for each */
+    if (code == -ENOENT)
+        return error_set(err, code, "%s %s was not found in %s (%s)", what, image, ref->registry,
+                         reasons);
+    return error_set(err, code, "cannot fetch %s %s from %s: %s", what, image, ref->registry,
+                     reasons);
+}
