@@ -21,7 +21,8 @@
 struct lrp;
 struct lrp_actual;
 
-/* What the brain tells its owner. Called from inside lrp_* functions: only note it down. */
+/* What the brain tells its owner. Called from inside lrp_* functions: only note it down.
+ * on_cell_changed and on_routes_changed come from lrp_converge() only. */
 struct lrp_ops {
     void (*on_cell_changed)(void *data, const char *cell_id); /* its set has a newer version */
     void (*on_routes_changed)(void *data);
@@ -58,13 +59,14 @@ struct lrp_desired {
     size_t route_count;
     const void *run_info; /* packed Berth__DesiredLrp: what the cell gets; copied */
     size_t run_info_n;
-    const char *const *layers; /* diff ids, for placement; NULL-terminated; may be NULL */
 };
 
 int lrp_new(struct lrp **ret, const struct lrp_config *config, const struct lrp_ops *ops,
             uint64_t now_ms, struct error *err);
 void lrp_free(struct lrp *l);
 DEFINE_FREEP(lrp)
+
+#define LRP_MAX_INSTANCES 250000 /* of one process: -ERANGE beyond */
 
 /* Adds, or updates instances, routes and names of, the desired LRP of this process_guid. Another
  * version of the same process is withdrawn. Copied. */
@@ -92,22 +94,25 @@ int lrp_cell_expected(struct lrp *l, const char *cell_id);
 int lrp_cell_present(struct lrp *l, const struct lrp_cell_info *info, uint64_t now_ms);
 void lrp_cell_heard(struct lrp *l, const char *cell_id, uint64_t now_ms);
 /* What the cell reports. full_begin: forget what was reported before; full_end: what was not named
- * is not there. Each CRASHED is counted once per instance_guid. */
+ * is not there. Each CRASHED is counted once per instance_guid. -ESTALE when the cell's full report
+ * is needed first, -ENOENT for a cell that was never present, -ENOMEM. */
 int lrp_report(struct lrp *l, const char *cell_id, bool full_begin, bool full_end,
                Berth__ActualLrp *const *instances, size_t n, uint64_t now_ms);
-/* False until the cell's full report is in: its Watch must wait. */
+/* False until the cell's full report is in and all desired LRPs were given: its Watch must wait. */
 bool lrp_cell_reported(const struct lrp *l, const char *cell_id);
 
-/* The cell's set after `since`: calls `assign` and `withdraw` in version order until `more` says
- * stop (return false to end a page). Returns the version reached; *ret_full: start from an empty
- * set. A full set is told when `since` is 0. */
+/* The cell's set after *since, which is what the cell has (all up to it is acknowledged): calls
+ * `assign` and `withdraw` in version order until one of them returns false, which takes nothing and
+ * ends the page (*ret_more: the next page is asked for with the version returned). *since becomes 0
+ * when the set is told in full from an empty one: *since was 0 or is not known any more. Returns
+ * the version reached; 0 when the cell is not known or must wait. */
 struct lrp_assignment {
     const char *instance_guid;
     uint32_t index;
     const void *run_info;
     size_t run_info_n;
 };
-uint64_t lrp_cell_changes(struct lrp *l, const char *cell_id, uint64_t since,
+uint64_t lrp_cell_changes(struct lrp *l, const char *cell_id, uint64_t *since,
                           bool (*assign)(void *arg, const struct lrp_assignment *a),
                           bool (*withdraw)(void *arg, const char *instance_guid), void *arg,
                           bool *ret_more);
@@ -118,9 +123,9 @@ uint64_t lrp_cell_version(const struct lrp *l, const char *cell_id);
 
 /* The same for the one route table all routers get. `put` gets a whole route (borrowed). Not
  * settled yet: version 0, nothing to tell. */
-uint64_t lrp_route_changes(struct lrp *l, uint64_t since,
+uint64_t lrp_route_changes(struct lrp *l, uint64_t *since,
                            bool (*put)(void *arg, const Berth__Route *route),
-                           bool (*remove)(void *arg, const char *host_path), void *arg,
+                           bool (*removed)(void *arg, const char *host_path), void *arg,
                            bool *ret_more);
 uint64_t lrp_route_version(const struct lrp *l);
 

@@ -1,0 +1,269 @@
+/* internal.h - the brain's structures. For the files of this folder only.
+ *
+ *     process --want--> desired (one version)         cell --changes--> instances, by version
+ *        |--slots[index]: primary, suspect --> instance <--|
+ *        `--routes--> route (of one or more processes)
+ *
+ * An instance is in its cell's set (`wanted`) and then holds a slot, or it is a tombstone: the cell
+ * was or will be told to stop it, and its resources count until the cell says it ended. */
+#ifndef CONTROLLER_LRP_INTERNAL_H
+#define CONTROLLER_LRP_INTERNAL_H
+
+#define HASH_NONFATAL_OOM 1 /* a failed add leaves hh.tbl NULL: HASH_ADDED() */
+#define HASH_FUNCTION     HASH_FNV
+#include <stdio.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "common/base/str.h"
+#include "controller/lrp/lrp.h"
+
+#define HASH_ADDED(element) ((element)->hh.tbl != NULL)
+
+/* Crash policy: Diego's bbs/models/restart_calculator.go and actual_lrp.go. */
+#define CRASH_IMMEDIATE_RESTARTS 3
+#define CRASH_BACKOFF_MIN_MS     30000u
+#define CRASH_BACKOFF_MAX_MS     960000u
+#define CRASH_BACKOFF_DOUBLINGS  5
+#define CRASH_MAX_RESTARTS       200
+#define CRASH_RESET_MS           300000u
+/* Ours: the platform failed the app (registry down, host's disk full): elsewhere, soon. */
+#define FAULT_BACKOFF_MIN_MS 1000u
+#define FAULT_BACKOFF_MAX_MS 60000u
+/* Diego's converger: a failed placement is tried again after 30 s; ours also when room appears, at
+ * most once a second. */
+#define PLACE_RETRY_MS  30000u
+#define GROWTH_RETRY_MS 1000u
+/* lrp_converge() is wanted at least this often while cells are present, so that a gap in its calls
+ * tells that it was we who slept. */
+#define TICK_MS 1000u
+/* Auction weights: Diego's auction/cell.go and dr:jobs/auctioneer/spec. */
+#define SCORE_STARTING     0.25
+#define SCORE_SAME_PROCESS 1000.0
+#define REASON_MAX         1024 /* bbs:db/sqldb/actual_lrp_db.go */
+#define ROUTE_TOMBSTONES   4096
+#define ZONES_MAX          1024
+
+#define NEVER UINT64_MAX
+
+struct desired { /* one version of a process; counted references */
+    unsigned refs;
+    char *process_guid, *process, *app_guid, *app_name, *process_type;
+    uint32_t memory_mb, disk_mb;
+    uint16_t port;
+    void *run_info;
+    size_t run_info_n;
+    struct process *owner; /* NULL: no longer, or never, wanted */
+    UT_hash_handle hh;     /* in lrp.desired while owner is set */
+};
+
+struct slot { /* one index of a process */
+    struct instance *primary, *suspect;
+    uint64_t since_ms;      /* of UNCLAIMED or CRASHED */
+    uint64_t restart_at_ms; /* CRASHED: 0 means never */
+    uint64_t retry_at_ms;   /* UNCLAIMED: not before; 0 means now */
+    struct cell *avoid;     /* failed it last for a reason of its own; borrowed */
+    char *reason;           /* owned; why crashed or not placed */
+    uint32_t crash_count, fault_count;
+    int exit_status;
+    bool crashed;
+    bool place_failed; /* retry also when room appears */
+};
+
+struct process {
+    char *guid;
+    struct desired *want; /* NULL: nothing of it should run */
+    uint32_t instances;   /* 0 while want is NULL */
+    struct slot *slots;
+    uint32_t slot_count;
+    struct route **routes;
+    size_t route_count;
+    uint64_t seq; /* order of arrival: makes batches deterministic */
+    bool fresh;   /* came after lrp_desired_complete(): no cell can have it already */
+    bool reset;   /* `want` was replaced: all slots are of another version */
+    bool dirty, waiting, retry_now;
+    struct process *dirty_next;
+    struct process *prev, *next; /* lrp.waiting */
+    uint64_t due_ms;             /* NEVER, or in the heap */
+    size_t heap_at;
+    UT_hash_handle hh;
+};
+
+enum role { ROLE_NONE, ROLE_PRIMARY, ROLE_SUSPECT };
+
+struct instance {
+    char guid[GUID_SIZE];
+    uint32_t index;
+    enum lrp_state state;    /* CLAIMED, RUNNING or STOPPING */
+    enum role role;          /* NONE: a tombstone, or undecided */
+    bool counted;            /* holds the cell's resources */
+    bool reported;           /* the cell has it, by its last word */
+    bool seen;               /* named by the full report that is coming in */
+    bool undecided;          /* reported before all desired LRPs were known */
+    struct process *process; /* NULL in role NONE */
+    struct desired *desired; /* a reference */
+    struct cell *cell;
+    uint32_t memory_mb, disk_mb;
+    uint64_t version; /* of the cell's set, when this last changed in it */
+    struct instance *prev, *next;
+    uint64_t since_ms;
+    char *address, *detail;    /* owned; may be NULL */
+    Berth__PortMapping *ports; /* owned, lowest container port first */
+    size_t port_count;
+    double cpu;
+    uint64_t memory_bytes, disk_bytes, log_rate_bytes_s;
+    UT_hash_handle hh;
+};
+
+struct zone {
+    char *name;
+    uint64_t mark; /* as cell.mark */
+    uint32_t mark_count;
+    UT_hash_handle hh;
+};
+
+struct cell {
+    /* what placement reads, together */
+    uint64_t memory_mb, memory_used, disk_mb, disk_used;
+    uint32_t containers, containers_used, starting;
+    uint32_t mark_count; /* instances here of the process that is being placed, ... */
+    uint64_t mark;       /* ... if this is lrp.mark */
+    struct zone *zone;
+    bool present;  /* spoke in this run */
+    bool reported; /* its full report is in */
+    bool suspect;  /* silent for presence_ms */
+    bool expected; /* settling waits for it */
+    bool in_full;
+
+    char *id, *name, *address;
+    uint64_t heard_ms;
+    struct cell *prev, *next; /* lrp.heard, the longest silent first */
+    struct instance *changes; /* all its instances, by version */
+    uint32_t tombstones;
+    uint64_t version, floor, acked; /* a cell that has less than `floor` is told all */
+    bool changed;
+    struct cell *changed_next;
+    UT_hash_handle hh;
+};
+
+struct route {
+    char *key, *host, *path; /* key: host and path */
+    struct process **processes;
+    size_t process_count; /* 0: a tombstone */
+    uint64_t version;
+    struct route *prev, *next; /* lrp.route_changes, by version */
+    UT_hash_handle hh;
+};
+
+struct lrp {
+    struct lrp_config config;
+    struct lrp_ops ops;
+    struct rng rng;
+    uint64_t started_ms, converged_ms, sweep_ms;
+    bool complete, settled;
+    uint32_t expected; /* cells that settling still waits for */
+    uint64_t seq;
+
+    struct process *processes;  /* by guid */
+    struct desired *desired;    /* by process_guid */
+    struct instance *instances; /* by guid */
+    struct process *dirty, **dirty_tail;
+    struct process *waiting;
+    struct process **heap; /* by due_ms */
+    size_t heap_n, heap_cap;
+
+    struct cell *cells_by_id;
+    struct cell **cells;
+    size_t cell_count, cell_cap;
+    struct cell *heard;
+    struct cell *changed;
+    struct zone *zones;
+    uint64_t mark;
+    bool grew; /* room appeared since the last retry */
+    uint64_t growth_retry_ms;
+
+    struct route *routes;        /* by key */
+    struct route *route_changes; /* all of them and their tombstones */
+    uint64_t route_version, route_floor;
+    size_t route_tombstones;
+    bool routes_changed;
+};
+
+/* --- desired.c */
+struct desired *desired_ref(struct desired *d);
+void desired_unref(struct lrp *l, struct desired *d);
+struct desired *desired_find(struct lrp *l, const char *process_guid);
+/* A stand-in for an LRP that nobody desires, so that its instance has names. */
+struct desired *desired_unknown(const char *process_guid, const char *app_guid);
+int process_grow(struct process *p, uint32_t slots, uint64_t now_ms);
+void process_free(struct lrp *l, struct process *p);
+
+/* --- process.c */
+void process_dirty(struct lrp *l, struct process *p);
+void process_due(struct lrp *l, struct process *p, uint64_t due_ms);
+struct process *process_take_due(struct lrp *l, uint64_t now_ms);
+int heap_reserve(struct lrp *l, size_t n);
+void heap_remove(struct lrp *l, struct process *p);
+void slot_set_reason(struct slot *s, const char *text);
+void slot_unclaim(struct slot *s, uint64_t now_ms);
+/* Empties the slots when they are of a version before the one that is wanted. */
+void process_reset(struct lrp *l, struct process *p, uint64_t now_ms);
+/* Withdraws what should not be and lists in `todo` the indices to be placed. -ENOMEM: part of the
+ * work is left. */
+struct todo {
+    struct item {
+        struct process *process;
+        uint32_t index;
+    } * items; /* owned */
+    size_t n, cap;
+};
+int process_reconcile(struct lrp *l, struct process *p, uint64_t now_ms, struct todo *todo);
+
+/* --- instance.c */
+struct instance *instance_find(struct lrp *l, const char *guid);
+struct instance *instance_new(struct lrp *l, const char *guid, struct desired *desired,
+                              uint32_t index, struct cell *cell, uint32_t memory_mb,
+                              uint32_t disk_mb, uint64_t now_ms);
+void instance_free(struct lrp *l, struct instance *in);
+void instance_set_state(struct lrp *l, struct instance *in, enum lrp_state state, uint64_t now_ms);
+void instance_take_slot(struct lrp *l, struct instance *in, struct process *p, enum role role);
+/* Out of its slot and out of its cell's set. `in` may be freed. */
+void instance_withdraw(struct lrp *l, struct instance *in, uint64_t now_ms);
+/* Its cell says that it ended or is not there. `in` may be freed. */
+void instance_gone(struct lrp *l, struct instance *in, uint64_t now_ms);
+void instance_crashed(struct lrp *l, struct instance *in, const Berth__ActualLrp *m,
+                      uint64_t now_ms);
+void instance_running(struct lrp *l, struct instance *in, uint64_t now_ms);
+struct slot *instance_slot(const struct instance *in); /* NULL in role NONE */
+
+/* --- cell.c */
+struct cell *cell_find(const struct lrp *l, const char *id);
+void cell_bump(struct lrp *l, struct instance *in); /* it is the newest change of its cell's set */
+void cell_note_changed(struct lrp *l, struct cell *c);
+void cell_free(struct lrp *l, struct cell *c);
+uint64_t cells_lose_silent(struct lrp *l, uint64_t now_ms); /* when to look again */
+
+/* --- report.c */
+/* An instance that the brain did not start: takes its slot if that is free, else is withdrawn. */
+void report_decide(struct lrp *l, struct instance *in, uint64_t now_ms);
+void report_returned(struct lrp *l, struct cell *c, uint64_t now_ms);
+
+/* --- place.c */
+void place_all(struct lrp *l, struct todo *todo, uint64_t now_ms);
+
+/* --- routes.c */
+int routes_map(struct lrp *l, struct process *p, const struct lrp_route *routes, size_t n);
+void routes_unmap_all(struct lrp *l, struct process *p);
+void routes_touch(struct lrp *l, struct process *p); /* its endpoints are others now */
+void route_free(struct route *r);
+
+/* --- view.c */
+void view_instance(const struct instance *in, struct lrp_actual *ret);
+void view_slot(const struct process *p, uint32_t index, struct lrp_actual *ret);
+void lrp_event(struct lrp *l, const char *kind, const struct lrp_actual *a, const char *text);
+void lrp_instance_event(struct lrp *l, const char *kind, const struct instance *in,
+                        const char *text);
+/* The instance that serves this index, or NULL. */
+const struct instance *slot_serving(const struct slot *s);
+
+#endif

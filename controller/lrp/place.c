@@ -1,0 +1,204 @@
+/* place.c - placement: which cell gets an instance (Diego's auction).
+ *
+ * Among the cells that fit, in this order: not the cell that just failed it; a zone with the fewest
+ * instances of the process; the lowest score, of (memory + disk + containers used) / 3, plus 0.25 a
+ * starting container, plus 1000 an instance of the process. A linear look over all cells: 250,000
+ * times 1,000 cells is a few seconds, and nothing is to be kept in order. */
+#include <errno.h>
+
+#include "controller/lrp/internal.h"
+
+struct need {
+    uint64_t memory_mb, disk_mb;
+};
+
+/* What no cell could give, for the text. */
+struct misfit {
+    struct need need;
+    size_t cells, no_memory, no_disk, no_container;
+    uint64_t memory_mb, disk_mb; /* the most that is free anywhere */
+};
+
+#define MISFITS 16 /* sizes that failed in this batch: room only shrinks while placing */
+
+static bool fits(const struct cell *c, const struct need *need, struct misfit *ret) {
+    uint64_t memory = c->memory_mb > c->memory_used ? c->memory_mb - c->memory_used : 0;
+    uint64_t disk = c->disk_mb > c->disk_used ? c->disk_mb - c->disk_used : 0;
+    bool no_memory = memory < need->memory_mb, no_disk = disk < need->disk_mb;
+    bool no_container = c->containers_used >= c->containers;
+    ret->cells++;
+    ret->no_memory += no_memory;
+    ret->no_disk += no_disk;
+    ret->no_container += no_container;
+    ret->memory_mb = MAX(ret->memory_mb, memory);
+    ret->disk_mb = MAX(ret->disk_mb, disk);
+    return !no_memory && !no_disk && !no_container;
+}
+
+static double score(const struct cell *c, const struct need *need, uint32_t same) {
+    double memory = (double)(c->memory_used + need->memory_mb) / (double)MAX(c->memory_mb, 1u);
+    double disk = (double)(c->disk_used + need->disk_mb) / (double)MAX(c->disk_mb, 1u);
+    double containers = (double)(c->containers_used + 1) / (double)MAX(c->containers, 1u);
+    return (memory + disk + containers) / 3 + SCORE_STARTING * c->starting +
+           SCORE_SAME_PROCESS * same;
+}
+
+static struct cell *pick(struct lrp *l, const struct slot *s, const struct need *need,
+                         struct misfit *ret) {
+    struct cell *best = NULL;
+    bool best_avoided = false;
+    uint32_t best_zone = 0;
+    double best_score = 0;
+    size_t at = l->cell_count ? rng_below(&l->rng, l->cell_count) : 0; /* ties: any of them */
+    for (size_t k = 0; k < l->cell_count; k++, at = at + 1 == l->cell_count ? 0 : at + 1) {
+        struct cell *c = l->cells[at];
+        if (!c->present || !c->reported || c->suspect || !fits(c, need, ret))
+            continue;
+        bool avoided = c == s->avoid;
+        uint32_t zone = c->zone->mark == l->mark ? c->zone->mark_count : 0;
+        if (best && (avoided != best_avoided ? avoided : zone > best_zone))
+            continue;
+        double its = score(c, need, c->mark == l->mark ? c->mark_count : 0);
+        if (!best || avoided != best_avoided || zone < best_zone || its < best_score) {
+            best = c;
+            best_avoided = avoided;
+            best_zone = zone;
+            best_score = its;
+        }
+    }
+    return best;
+}
+
+static void misfit_text(const struct misfit *m, char *buf, size_t n) {
+    if (m->cells == 0) {
+        snprintf(buf, n, "found no compatible cell: no cell is connected");
+        return;
+    }
+    _cleanup_(strbuf_fini) struct strbuf names = {0}, numbers = {0};
+    if (m->no_container == m->cells) {
+        strbuf_puts(&names, "containers");
+        strbuf_puts(&numbers, "every cell is full of containers");
+    }
+    if (m->no_disk == m->cells) {
+        strbuf_printf(&names, "%sdisk", names.n ? ", " : "");
+        strbuf_printf(&numbers, "%s%llu MB of disk needed, at most %llu MB free",
+                      numbers.n ? "; " : "", (unsigned long long)m->need.disk_mb,
+                      (unsigned long long)m->disk_mb);
+    }
+    if (m->no_memory == m->cells) {
+        strbuf_printf(&names, "%smemory", names.n ? ", " : "");
+        strbuf_printf(&numbers, "%s%llu MB of memory needed, at most %llu MB free",
+                      numbers.n ? "; " : "", (unsigned long long)m->need.memory_mb,
+                      (unsigned long long)m->memory_mb);
+    }
+    if (names.n)
+        snprintf(buf, n, "insufficient resources: %s (%s on any one of %zu cell%s)", names.p,
+                 numbers.p, m->cells, m->cells == 1 ? "" : "s");
+    else
+        snprintf(buf, n,
+                 "insufficient resources (%llu MB of memory and %llu MB of disk needed; none of "
+                 "%zu cells has both free)",
+                 (unsigned long long)m->need.memory_mb, (unsigned long long)m->need.disk_mb,
+                 m->cells);
+}
+
+static void count_mark(struct lrp *l, struct cell *c) {
+    if (c->mark != l->mark) {
+        c->mark = l->mark;
+        c->mark_count = 0;
+    }
+    if (c->zone->mark != l->mark) {
+        c->zone->mark = l->mark;
+        c->zone->mark_count = 0;
+    }
+    c->mark_count++;
+    c->zone->mark_count++;
+}
+
+/* Counts the process's instances a cell and a zone. */
+static void mark(struct lrp *l, const struct process *p) {
+    l->mark++;
+    for (uint32_t i = 0; i < p->slot_count; i++)
+        if (p->slots[i].primary)
+            count_mark(l, p->slots[i].primary->cell);
+}
+
+static void place_failed(struct lrp *l, struct process *p, uint32_t index, const char *text,
+                         uint64_t now_ms) {
+    struct slot *s = &p->slots[index];
+    s->place_failed = true;
+    s->retry_at_ms = now_ms + PLACE_RETRY_MS;
+    process_due(l, p, MIN(p->due_ms, s->retry_at_ms));
+    if (!p->waiting) {
+        p->waiting = true;
+        DL_APPEND(l->waiting, p);
+    }
+    if (str_eq(s->reason, text))
+        return; /* said already */
+    slot_set_reason(s, text);
+    struct lrp_actual a;
+    view_slot(p, index, &a);
+    lrp_event(l, "place-failed", &a, text);
+}
+
+static int place_on(struct lrp *l, struct process *p, uint32_t index, struct cell *c,
+                    uint64_t now_ms) {
+    char guid[GUID_SIZE];
+    l->ops.new_guid(l->ops.data, guid);
+    struct instance *in =
+        instance_new(l, guid, p->want, index, c, p->want->memory_mb, p->want->disk_mb, now_ms);
+    if (!in)
+        return -ENOMEM;
+    instance_take_slot(l, in, p, ROLE_PRIMARY);
+    count_mark(l, c);
+    lrp_instance_event(l, "placed", in, "");
+    return 0;
+}
+
+/* Every process's index 0 first, then the larger first; a process's own in order. */
+static int item_order(const void *pa, const void *pb) {
+    const struct item *a = pa, *b = pb;
+    uint32_t am = a->process->want->memory_mb, bm = b->process->want->memory_mb;
+    if ((a->index == 0) != (b->index == 0))
+        return a->index == 0 ? -1 : 1;
+    if (am != bm)
+        return am > bm ? -1 : 1;
+    if (a->process != b->process)
+        return a->process->seq < b->process->seq ? -1 : 1;
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+void place_all(struct lrp *l, struct todo *todo, uint64_t now_ms) {
+    struct misfit failed[MISFITS];
+    size_t failed_n = 0;
+    const struct process *marked = NULL;
+    if (todo->n)
+        qsort(todo->items, todo->n, sizeof *todo->items, item_order);
+    for (size_t i = 0; i < todo->n; i++) {
+        struct process *p = todo->items[i].process;
+        struct need need = {p->want->memory_mb, p->want->disk_mb};
+        const struct misfit *known = NULL;
+        for (size_t k = 0; k < failed_n && !known; k++)
+            if (failed[k].need.memory_mb == need.memory_mb &&
+                failed[k].need.disk_mb == need.disk_mb)
+                known = &failed[k];
+        struct misfit misfit = {.need = need};
+        struct cell *c = NULL;
+        if (!known) {
+            if (marked != p)
+                mark(l, p);
+            marked = p;
+            c = pick(l, &p->slots[todo->items[i].index], &need, &misfit);
+        }
+        if (c) {
+            if (place_on(l, p, todo->items[i].index, c, now_ms) < 0)
+                process_due(l, p, MIN(p->due_ms, now_ms + TICK_MS)); /* no memory: later */
+            continue;
+        }
+        if (!known && failed_n < MISFITS)
+            failed[failed_n++] = misfit;
+        char text[400];
+        misfit_text(known ? known : &misfit, text, sizeof text);
+        place_failed(l, p, todo->items[i].index, text, now_ms);
+    }
+}

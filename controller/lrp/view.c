@@ -1,0 +1,149 @@
+/* view.c - looking at the brain: instances, cells, totals; and telling its owner of events. */
+#include "controller/lrp/internal.h"
+
+const char *lrp_state_name(enum lrp_state state) {
+    static const char *const names[] = {[LRP_UNCLAIMED] = "UNCLAIMED",
+                                        [LRP_CLAIMED] = "CLAIMED",
+                                        [LRP_RUNNING] = "RUNNING",
+                                        [LRP_CRASHED] = "CRASHED",
+                                        [LRP_STOPPING] = "STOPPING"};
+    return names[state];
+}
+
+const struct instance *slot_serving(const struct slot *s) {
+    if (s->primary && s->primary->state == LRP_RUNNING)
+        return s->primary;
+    return s->suspect && s->suspect->state == LRP_RUNNING ? s->suspect : NULL;
+}
+
+static void view_desired(const struct desired *d, struct lrp_actual *ret) {
+    *ret = (struct lrp_actual){
+        .app_guid = d->app_guid,
+        .process = d->process,
+        .process_guid = d->process_guid,
+        .process_type = d->process_type,
+        .instance_guid = "",
+        .cell_id = "",
+        .cell_name = "",
+        .reason = "",
+        .detail = "",
+        .address = "",
+        .memory_mb = d->memory_mb,
+        .disk_mb = d->disk_mb,
+    };
+}
+
+static void view_past(const struct slot *s, struct lrp_actual *ret) {
+    ret->crash_count = s->crash_count;
+    ret->exit_status = s->exit_status;
+}
+
+void view_instance(const struct instance *in, struct lrp_actual *ret) {
+    view_desired(in->desired, ret);
+    ret->instance_guid = in->guid;
+    ret->cell_id = in->cell->id;
+    ret->cell_name = in->cell->name;
+    ret->index = in->index;
+    ret->state = in->state;
+    ret->suspect = in->role == ROLE_SUSPECT;
+    ret->since_ms = in->since_ms;
+    ret->detail = in->detail && in->state == LRP_CLAIMED ? in->detail : "";
+    if (in->state == LRP_RUNNING && in->address) {
+        ret->address = in->address;
+        ret->ports = in->ports;
+        ret->port_count = in->port_count;
+    }
+    ret->cpu = in->cpu;
+    ret->memory_bytes = in->memory_bytes;
+    ret->disk_bytes = in->disk_bytes;
+    ret->log_rate_bytes_s = in->log_rate_bytes_s;
+    ret->memory_mb = in->memory_mb;
+    ret->disk_mb = in->disk_mb;
+    if (in->role != ROLE_NONE)
+        view_past(&in->process->slots[in->index], ret);
+}
+
+void view_slot(const struct process *p, uint32_t index, struct lrp_actual *ret) {
+    static const struct slot none;
+    const struct slot *s = index < p->slot_count ? &p->slots[index] : &none;
+    const struct instance *in = slot_serving(s);
+    if (!in)
+        in = s->primary;
+    if (in) {
+        view_instance(in, ret);
+        return;
+    }
+    view_desired(p->want, ret);
+    view_past(s, ret);
+    ret->index = index;
+    ret->state = s->crashed ? LRP_CRASHED : LRP_UNCLAIMED;
+    ret->since_ms = s->since_ms;
+    ret->restart_at_ms = s->crashed ? s->restart_at_ms : s->retry_at_ms;
+    ret->reason = s->reason ? s->reason : "";
+}
+
+void lrp_instances(struct lrp *l, const char *process,
+                   void (*each)(void *arg, const struct lrp_actual *a), void *arg) {
+    struct process *p;
+    HASH_FIND_STR(l->processes, process, p);
+    if (!p || !p->want)
+        return;
+    for (uint32_t i = 0; i < p->instances; i++) {
+        struct lrp_actual a;
+        view_slot(p, i, &a);
+        each(arg, &a);
+    }
+}
+
+void lrp_cells(struct lrp *l, void (*each)(void *arg, const struct lrp_cell_view *c), void *arg) {
+    for (size_t i = 0; i < l->cell_count; i++) {
+        const struct cell *c = l->cells[i];
+        const struct lrp_cell_view view = {
+            .id = c->id,
+            .name = c->name,
+            .zone = c->zone->name,
+            .address = c->address,
+            .present = c->present && !c->suspect,
+            .suspect = c->suspect,
+            .heard_ms = c->heard_ms,
+            .memory_mb = c->memory_mb,
+            .memory_free_mb = c->memory_mb > c->memory_used ? c->memory_mb - c->memory_used : 0,
+            .disk_mb = c->disk_mb,
+            .disk_free_mb = c->disk_mb > c->disk_used ? c->disk_mb - c->disk_used : 0,
+            .containers = c->containers,
+            .containers_free =
+                c->containers > c->containers_used ? c->containers - c->containers_used : 0,
+            .instances = c->containers_used,
+        };
+        each(arg, &view);
+    }
+}
+
+void lrp_totals(const struct lrp *l, struct lrp_totals *ret) {
+    *ret = (struct lrp_totals){0};
+    for (const struct process *p = l->processes; p; p = p->hh.next) {
+        ret->desired += p->instances;
+        for (uint32_t i = 0; i < p->instances; i++) {
+            const struct slot *s = i < p->slot_count ? &p->slots[i] : NULL;
+            ret->suspect += s && s->suspect;
+            if (s && s->primary)
+                *(s->primary->state == LRP_RUNNING ? &ret->running : &ret->claimed) += 1;
+            else
+                *(s && s->crashed ? &ret->crashed : &ret->unclaimed) += 1;
+        }
+    }
+    for (size_t i = 0; i < l->cell_count; i++)
+        ret->cells += l->cells[i]->present && !l->cells[i]->suspect;
+}
+
+void lrp_event(struct lrp *l, const char *kind, const struct lrp_actual *a, const char *text) {
+    if (l->ops.on_event)
+        l->ops.on_event(l->ops.data, kind, a, text ? text : "");
+}
+
+void lrp_instance_event(struct lrp *l, const char *kind, const struct instance *in,
+                        const char *text) {
+    struct lrp_actual a;
+    view_instance(in, &a);
+    lrp_event(l, kind, &a, text);
+}
