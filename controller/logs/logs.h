@@ -39,11 +39,14 @@ size_t logs_read(struct logs *l, const char *app_guid, uint64_t start_ns, uint64
                  size_t limit, bool descending,
                  void (*each)(void *arg, const struct logs_line *line), void *arg);
 
-/* Calls `each` for every line of this app put from now on; remove with logs_unsubscribe(). */
+/* Calls `each` for every line of this app put from now on; remove with logs_unsubscribe(), also
+ * from inside `each`, which must not put lines. NULL: no memory. */
 struct logs_subscription;
 struct logs_subscription *logs_subscribe(struct logs *l, const char *app_guid,
                                          void (*each)(void *arg, const struct logs_line *line),
                                          void *arg);
 void logs_unsubscribe(struct logs *l, struct logs_subscription *s);
+
+size_t logs_bytes(const struct logs *l); /* held */
 
 #endif
