@@ -157,7 +157,7 @@ void instance_crashed(struct lrp *l, struct instance *in, const Berth__ActualLrp
     struct slot *s = instance_slot(in);
     if (in->role == ROLE_SUSPECT || !s) { /* replaced already, or asked to stop */
         if (!s)
-            lrp_instance_event(l, "stopped", in, m->reason);
+            lrp_instance_event(l, in->undecided ? "crash" : "stopped", in, m->reason);
         instance_gone(l, in, now_ms);
         return;
     }

@@ -99,7 +99,7 @@ struct instance {
     bool counted;            /* holds the cell's resources */
     bool reported;           /* the cell has it, by its last word */
     bool seen;               /* named by the full report that is coming in */
-    bool undecided;          /* reported before all desired LRPs were known */
+    bool undecided;          /* reported before all desired LRPs were known, or by a lost cell */
     struct process *process; /* NULL in role NONE */
     struct desired *desired; /* a reference */
     struct cell *cell;

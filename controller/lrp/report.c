@@ -133,7 +133,7 @@ static int hear_unknown(struct lrp *l, struct cell *c, const Berth__ActualLrp *m
     in->seen = true;
     in->undecided = true;
     int r = crashed ? 0 : hear_alive(l, in, m, now_ms);
-    if (l->complete)
+    if (l->complete && !c->suspect) /* else when its report is whole */
         report_decide(l, in, now_ms);
     if (crashed && (in = instance_find(l, m->instance_guid)))
         instance_crashed(l, in, m, now_ms);
@@ -204,6 +204,10 @@ static void end_full(struct lrp *l, struct cell *c, uint64_t now_ms) {
     }
     if (c->suspect)
         report_returned(l, c, now_ms);
+    DL_FOREACH_SAFE (c->changes, in, tmp) {
+        if (in->undecided && l->complete)
+            report_decide(l, in, now_ms);
+    }
     cell_note_changed(l, c);
 }
 

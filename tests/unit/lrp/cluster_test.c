@@ -152,7 +152,7 @@ static void check_converged(uint64_t seed) {
 }
 
 START_TEST(everything_converges_after_any_sequence_of_faults) {
-    for (uint64_t seed = 1; seed <= 250; seed++) {
+    for (uint64_t seed = 1; seed <= 400; seed++) {
         struct rng rng = {seed};
         memset(wishes, 0, sizeof wishes);
         cluster_init(&c, 1 + seed % 5, 4000);
