@@ -1,0 +1,39 @@
+/* source.h - where the compressed bytes of layers come from: a registry, or memory in tests.
+ *
+ * All three are called on a thread of the store, for one blob on one thread. */
+#ifndef CELL_IMAGE_SOURCE_H
+#define CELL_IMAGE_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "cell/image/image.h"
+#include "common/base/error.h"
+#include "common/registry/reference.h"
+#include "common/registry/registry.h"
+
+struct layer_blob { /* what to fetch; all borrowed */
+    const struct reference *ref;
+    const struct registry_credentials *credentials;
+    const char *digest; /* "sha256:...", compressed */
+    uint64_t size;      /* compressed bytes */
+};
+
+struct layer_source {
+    /* `stop` is looked at often: when it becomes true reads return -ECANCELED. */
+    int (*open)(void *data, const struct layer_blob *what, const volatile bool *stop, void **ret,
+                struct error *err);
+    /* The next bytes; 0 at the end, when digest and size have been verified. */
+    ssize_t (*read)(void *blob, void *buf, size_t n, struct error *err);
+    void (*close)(void *blob);
+    void *data;
+};
+
+/* image_store_new() over another source than the registries. */
+int image_store_new_from(struct image_store **ret, struct event_base *loop, const char *dir,
+                         const struct layer_source *source, const struct image_limits *limits,
+                         struct error *err);
+
+#endif

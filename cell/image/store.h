@@ -1,0 +1,71 @@
+/* store.h - the inside of an image_store, shared by store.c (layers, leases, collection) and pull.c
+ * (what brings layers). Everything here is the loop thread's; only a fetch's own fields go to a
+ * worker. */
+#ifndef CELL_IMAGE_STORE_H
+#define CELL_IMAGE_STORE_H
+
+#include <stdatomic.h>
+#include <uthash.h>
+
+#include "cell/image/fetch.h"
+#include "cell/image/image.h"
+#include "cell/image/source.h"
+#include "common/base/workers.h"
+
+#define LAYER_HEX  64 /* of a sha256 */
+#define TRASH_NAME 33 /* 32 random hex digits and a NUL */
+
+struct layer { /* one directory in DIR/layers */
+    char hex[LAYER_HEX + 1];
+    uint64_t disk_bytes, tar_bytes, entries;
+    uint64_t used_ns; /* wall clock of the last release, kept across restarts */
+    unsigned holds;   /* by leases and by pulls on their way to one */
+    bool durable;     /* known to be on disk whole */
+    UT_hash_handle hh;
+};
+
+struct image_store {
+    struct event_base *loop;
+    char *dir; /* absolute; owned */
+    int lock_fd, layers_fd, tmp_fd;
+    char boot_id[37];
+    struct layer_source source;
+    struct image_limits limits;
+    struct workers *pullers; /* limits.threads: a fetch each */
+    struct workers *chores;  /* one: removing trees, syncing */
+    struct event *sync_timer;
+    bool sync_running;
+    volatile bool stopping;
+    struct layer *layers;      /* by hex */
+    struct fetching *fetching; /* by hex: what pulls wait for */
+    struct fetching *running;  /* all that a worker has or will get, also abandoned ones */
+    struct image_pull *pulls;
+    struct image_store_stats stats;
+};
+
+/* "sha256:<64 lower case hex>" -> the hex part, or NULL. */
+const char *digest_hex(const char *digest);
+
+struct layer *layer_find(struct image_store *s, const char *hex);
+/* DIR/tmp/NAME, complete and marked, becomes a layer. */
+int layer_commit(struct image_store *s, const char *name, const char *hex,
+                 const struct fetch_result *made, struct layer **ret, struct error *err);
+void layer_hold(struct layer *layer);
+void layer_release(struct image_store *s, struct layer *layer);
+/* Writes the marker that layer_commit() and the next start believe in; on a worker. */
+int layer_mark(const struct image_store *s, const char *name, const struct fetch_result *made,
+               struct error *err);
+/* Removes unused layers, the longest unused first, until the cache is as small as `bytes`. */
+void store_collect(struct image_store *s, uint64_t bytes);
+/* Removes DIR/tmp/NAME in the background. */
+void store_remove_later(struct image_store *s, const char *name);
+void trash_name(char name[static TRASH_NAME]);
+
+/* A lease over the layers, which must be there; the highest of equal ones stands for all. */
+int lease_new(struct image_store *s, const char *const *diff_ids, size_t n,
+              struct image_lease **ret, struct error *err);
+
+/* Asks every fetch to end, whatever waits for it. */
+void pulls_stop(struct image_store *s);
+
+#endif
