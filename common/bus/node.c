@@ -316,10 +316,14 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg) {
 
 static void on_link_check(evutil_socket_t fd, short what, void *arg) {
     struct bus_conversation *c = arg;
-    if (bus_socket_is_broken(c->socket))
+    if (bus_socket_is_broken(c->socket)) {
         step_down(c, "the connection broke");
-    else
-        arm(c->link_check, BUS_LINK_CHECK_MS);
+        return;
+    }
+    if (c->state == HELLO)
+        c->trouble =
+            bus_socket_connections(c->socket) ? "no answer to the Hello yet" : "cannot connect";
+    arm(c->link_check, BUS_LINK_CHECK_MS);
 }
 
 /* --- the interface --- */

@@ -1,11 +1,15 @@
 #include "tests/unit/bus/fixture.h"
 
+#include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/bus/socket.h"
 
 const char *host_of_tests(void) {
     static char host[32];
@@ -113,6 +117,12 @@ void owner_setup(struct hub_owner *o, struct event_base *loop) {
     o->loop = loop;
     o->watch_wait_ms = 4711;
     memset(o->master, 0x5a, sizeof o->master);
+    o->ops = (struct hub_ops){.knows = knows,
+                              .admits = admits,
+                              .on_session = on_session,
+                              .on_request = on_request,
+                              .on_dropped = on_dropped,
+                              .data = o};
 }
 
 void owner_listen(struct hub_owner *o, uint8_t epoch) {
@@ -122,14 +132,8 @@ void owner_listen(struct hub_owner *o, uint8_t epoch) {
                                 .master_key = o->master,
                                 .gen = 3,
                                 .watch_wait_ms = o->watch_wait_ms};
-    struct hub_ops ops = {.knows = knows,
-                          .admits = admits,
-                          .on_session = on_session,
-                          .on_request = on_request,
-                          .on_dropped = on_dropped,
-                          .data = o};
     memset(config.epoch, epoch, sizeof config.epoch);
-    ck_assert_msg(hub_new(&o->hub, o->loop, &config, &ops, &err) == 0, "%s", err.msg);
+    ck_assert_msg(hub_new(&o->hub, o->loop, &config, &o->ops, &err) == 0, "%s", err.msg);
 }
 
 void owner_close(struct hub_owner *o) {
@@ -224,4 +228,62 @@ int node_ask(struct node_owner *n, uint64_t number, unsigned timeout_ms) {
         [BERTH__CONVERSATION__CONVERSATION_LOGS] = &logs.base,
     };
     return bus_conversation_request(n->conversation, request[n->kind], timeout_ms, NULL);
+}
+
+/* --- the tap --- */
+
+static_assert(sizeof(struct bus_route) <= sizeof(((struct tap *)0)->route), "a route fits");
+
+void tap_send(struct tap *t, bool to_hub, const uint8_t *packet, size_t n) {
+    struct bus_route route = bus_route_request(1);
+    uint8_t *copy = bus_packet_new(n);
+    ck_assert_ptr_nonnull(copy);
+    memcpy(copy, packet, n);
+    if (!to_hub)
+        memcpy(&route, t->route, sizeof route);
+    bus_socket_send(to_hub ? t->up : t->down, &route, copy);
+}
+
+static void tap_packet(struct tap *t, bool to_hub, uint8_t *packet, size_t n) {
+    if (t->count < sizeof t->packets / sizeof t->packets[0])
+        t->packets[t->count++] = (struct tapped){mem_dup(packet, n), n, to_hub};
+    if (!t->pass || t->pass(t, to_hub, packet, n))
+        tap_send(t, to_hub, packet, n);
+}
+
+static void on_tap_down(void *data, const struct bus_route *route, uint8_t *packet, size_t n) {
+    struct tap *t = data;
+    memcpy(t->route, route, sizeof *route);
+    tap_packet(t, true, packet, n);
+}
+
+static void on_tap_up(void *data, const struct bus_route *route, uint8_t *packet, size_t n) {
+    tap_packet(data, false, packet, n);
+}
+
+void tap_open(struct tap *t, struct event_base *loop) {
+    struct bus_socket_ops down = {.on_packet = on_tap_down, .data = t};
+    struct bus_socket_ops up = {.on_packet = on_tap_up, .data = t};
+    struct error err = {0};
+    ck_assert_msg(bus_socket_listen(&t->down, loop, url_of(PORT_TAP), 2 << 20, &down, &err) == 0,
+                  "%s", err.msg);
+    ck_assert_msg(bus_socket_connect(&t->up, loop, url_of(PORT_CONTROL), 2 << 20, &up, &err) == 0,
+                  "%s", err.msg);
+}
+
+void tap_close(struct tap *t) {
+    bus_socket_free(t->down);
+    bus_socket_free(t->up);
+    for (unsigned i = 0; i < t->count; i++)
+        free(t->packets[i].bytes);
+}
+
+int stranger_connect(int port) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    inet_pton(AF_INET, host_of_tests(), &to.sin_addr);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
+        return fd;
+    close_fdp(&fd);
+    return -1;
 }

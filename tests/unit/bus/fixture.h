@@ -20,6 +20,7 @@ const char *host_of_tests(void);
 struct hub_owner { /* what the hub told */
     struct event_base *loop;
     struct hub *hub;
+    struct hub_ops ops;
     uint8_t master[BUS_KEY_SIZE];
     uint8_t revoked[BUS_ID_SIZE]; /* this one is not known */
     bool (*admits)(void *data, const uint8_t id[BUS_ID_SIZE], const Berth__Hello *hello);
@@ -73,5 +74,28 @@ void node_identity(struct hub_owner *o, uint8_t index, struct bus_identity *ret)
 void node_close(struct node_owner *n);
 /* Sends the request that goes with the conversation; its number comes back. */
 int node_ask(struct node_owner *n, uint64_t number, unsigned timeout_ms);
+
+/* --- a wire that is tapped: PORT_TAP in front of PORT_CONTROL, for one conversation --- */
+
+struct bus_socket;
+struct tapped {
+    uint8_t *bytes;
+    size_t n;
+    bool to_hub;
+};
+struct tap {
+    struct bus_socket *down, *up;
+    uint8_t route[16];         /* of the node, for what goes back */
+    struct tapped packets[64]; /* the first ones, as they came */
+    unsigned count;
+    /* What becomes of a packet: may change it; false drops it. NULL: passes. */
+    bool (*pass)(struct tap *tap, bool to_hub, uint8_t *packet, size_t n);
+};
+void tap_open(struct tap *t, struct event_base *loop);
+void tap_close(struct tap *t);
+void tap_send(struct tap *t, bool to_hub, const uint8_t *packet, size_t n);
+
+/* A stranger's plain TCP connection to a port, blocking; -1 when it cannot. */
+int stranger_connect(int port);
 
 #endif
