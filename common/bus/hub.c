@@ -19,6 +19,7 @@
 /* Without memory an element is left out of the table (its hh.tbl stays NULL), nothing exits. */
 #define HASH_NONFATAL_OOM            1
 #define uthash_nonfatal_oom(element) ((void)0)
+#define HASH_FUNCTION                HASH_FNV /* the default one is no clean C to every compiler */
 #include <uthash.h>
 #include <utlist.h>
 
