@@ -92,24 +92,22 @@ void transport_host(const char *url, char *buf, size_t n) {
     curl_url_cleanup(u);
 }
 
-static int check_scheme(const struct transport *t, const char *url, bool *ret_plain,
-                        struct error *err) {
+static int check_url(const struct transport *t, const char *url, bool *ret_plain,
+                     struct error *err) {
     char host[256];
-    *ret_plain = false;
-    if (strncasecmp(url, "https://", 8) == 0)
-        return 0;
-    if (strncasecmp(url, "http://", 7) != 0)
-        return error_set(err, -EINVAL, "\"%.200s\" is not an https URL", url);
-    *ret_plain = true;
-    if (t->allow_plain_http)
-        return 0;
+    bool https = strncasecmp(url, "https://", 8) == 0;
+    *ret_plain = strncasecmp(url, "http://", 7) == 0;
     transport_host(url, host, sizeof host);
-    return error_set(err, -EPROTO, "plain http to %s is not allowed, only https", host);
+    if ((!https && !*ret_plain) || str_eq(host, "?"))
+        return error_set(err, -EINVAL, "\"%.200s\" is not an https URL", url);
+    if (*ret_plain && !t->allow_plain_http)
+        return error_set(err, -EPROTO, "plain http to %s is not allowed, only https", host);
+    return 0;
 }
 
 int transport_setup(CURL *easy, struct transport *t, const char *url, struct error *err) {
     bool plain;
-    int r = check_scheme(t, url, &plain, err);
+    int r = check_url(t, url, &plain, err);
     if (r < 0)
         return r;
     const char *protocols = plain ? "http,https" : "https";
@@ -137,8 +135,6 @@ int transport_setup(CURL *easy, struct transport *t, const char *url, struct err
     SET(SSL_CTX_FUNCTION, on_ssl_ctx);
     SET(SSL_CTX_DATA, t);
 #undef SET
-    if (rc == CURLE_URL_MALFORMAT)
-        return error_set(err, -EINVAL, "\"%.200s\" is not a URL", url);
     return rc == CURLE_OK
                ? 0
                : error_set(err, -ENOMEM, "setting up a transfer: %s", curl_easy_strerror(rc));

@@ -80,7 +80,7 @@ def layer_tar(number, kind, value):
             entry(tar, path.lstrip("/"), text.encode())
         else:
             seed = random.Random(number)
-            entry(tar, f"random-{number}", seed.randbytes(int(value) << 20))
+            entry(tar, f"random-{number}", b"".join(seed.randbytes(1 << 20) for _ in range(int(value))))
     return out.getvalue()
 
 

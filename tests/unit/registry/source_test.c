@@ -1,0 +1,182 @@
+#include "tests/unit/lib/runner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "common/base/fs.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "common/registry/source.h"
+
+static char dir[] = "/tmp/berth-source-XXXXXX";
+
+static void setup(void) {
+    struct error err = {0};
+    char path[64];
+    strcpy(dir + sizeof dir - 7, "XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    static const struct {
+        const char *name, *text;
+        mode_t mode;
+    } files[] = {{"secret", "pw1\n", 0600}, {"open", "pw2\n", 0644}, {"nonsense", "no PEM", 0644}};
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, files[i].name);
+        ck_assert_int_eq(fs_write_quick(AT_FDCWD, path, files[i].mode, files[i].text,
+                                        strlen(files[i].text), &err),
+                         0);
+    }
+}
+
+static void teardown(void) {
+    fs_remove_tree(AT_FDCWD, dir, NULL);
+}
+
+static int key(struct registry_config **list, const char *name, const char *k, const char *value,
+               struct error *err) {
+    char path[64];
+    snprintf(path, sizeof path, "%s%s", *value == '/' ? dir : "", value);
+    return registry_config_key(list, name, k, path, err);
+}
+
+static void find(const struct registry_config *list, const char *image, const char *username,
+                 struct registry_sources *ret) {
+    struct reference ref;
+    struct registry_credentials credentials = {username, "user's own"};
+    ck_assert_int_eq(reference_parse(image, &ref, NULL), 0);
+    *ret = (struct registry_sources){0};
+    ck_assert_int_eq(registry_sources_find(list, &ref, &credentials, ret), 0);
+}
+
+START_TEST(without_configuration_the_registry_itself_is_asked) {
+    struct registry_sources s;
+    find(NULL, "busybox", NULL, &s);
+    ck_assert_uint_eq(s.count, 1);
+    ck_assert_str_eq(s.list[0].host, "registry-1.docker.io");
+    ck_assert_ptr_null(s.list[0].username);
+    ck_assert_ptr_null(s.list[0].ca_file);
+    registry_sources_fini(&s);
+    find(NULL, "reg.test:5000/a", "bob", &s);
+    ck_assert_str_eq(s.list[0].host, "reg.test:5000");
+    ck_assert_str_eq(s.list[0].username, "bob");
+    registry_sources_fini(&s);
+}
+END_TEST
+
+START_TEST(a_mirror_is_first_and_sees_its_own_credentials_only) {
+    _cleanup_(registry_config_freep) struct registry_config *list = NULL;
+    struct registry_sources s;
+    struct error err = {0};
+    ck_assert_msg(key(&list, "docker.io", "mirror", "https://127.0.0.1:5000", &err) == 0, "%s",
+                  err.msg);
+    ck_assert_int_eq(key(&list, "docker.io", "mirror_username", "m", &err), 0);
+    ck_assert_int_eq(key(&list, "docker.io", "mirror_password_file", "/secret", &err), 0);
+    ck_assert_int_eq(key(&list, "other.test", "username", "o", &err), 0);
+    ck_assert_int_eq(key(&list, "other.test", "password_file", "/secret", &err), 0);
+    ck_assert_int_eq(registry_config_check(list, &err), 0);
+    find(list, "busybox", "bob", &s);
+    ck_assert_uint_eq(s.count, 2);
+    ck_assert(s.list[0].mirror);
+    ck_assert_str_eq(s.list[0].host, "127.0.0.1:5000");
+    ck_assert_str_eq(s.list[0].username, "m");
+    ck_assert_str_eq(s.list[0].password, "pw1");
+    ck_assert(!s.list[1].mirror);
+    ck_assert_str_eq(s.list[1].username, "bob");
+    ck_assert_str_eq(s.list[1].password, "user's own");
+    registry_sources_fini(&s);
+    find(list, "busybox", NULL, &s);
+    ck_assert_ptr_null(s.list[1].username);
+    registry_sources_fini(&s);
+    find(list, "other.test/a", NULL, &s);
+    ck_assert_str_eq(s.list[0].username, "o");
+    ck_assert_str_eq(s.list[0].password, "pw1");
+    registry_sources_fini(&s);
+    find(list, "other.test/a", "bob", &s);
+    ck_assert_str_eq(s.list[0].username, "bob");
+    registry_sources_fini(&s);
+}
+END_TEST
+
+START_TEST(mistakes_of_the_operator_are_named) {
+    static const struct {
+        const char *name, *key, *value, *text;
+    } rows[] = {
+        {"docker.io", "nothing", "x", "no key \"nothing\""},
+        {"docker.io", "mirror", "", "no value"},
+        {"docker.io", "mirror", "http://a", "must speak https"},
+        {"docker.io", "mirror", "a/b", "HOST:PORT"},
+        {"docker.io", "mirror", "a:0", "HOST:PORT"},
+        {"docker.io", "ca", "/missing", "No such file"},
+        {"docker.io", "ca", "/nonsense", "PEM"},
+        {"docker.io", "mirror_ca", "/nonsense", "mirror_ca"},
+        {"docker.io", "password_file", "/missing", "No such file"},
+        {"docker.io", "password_file", "/open", "password_file"},
+        {"docker.io", "username", "a:b", "\":\""},
+        {"no name", "mirror", "a", "HOST:PORT"},
+        {"", "mirror", "a", "HOST:PORT"},
+        {"https://a", "mirror", "a", "HOST:PORT"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_(registry_config_freep) struct registry_config *list = NULL;
+        struct error err = {0};
+        ck_assert_msg(key(&list, rows[i].name, rows[i].key, rows[i].value, &err) < 0, "row %zu", i);
+        ck_assert_msg(strstr(err.msg, rows[i].text) != NULL, "row %zu: %s", i, err.msg);
+    }
+}
+END_TEST
+
+START_TEST(half_a_pair_of_credentials_is_found) {
+    static const struct {
+        const char *key, *value;
+    } rows[] = {{"username", "a"},
+                {"password_file", "/secret"},
+                {"mirror_username", "a"},
+                {"mirror_password_file", "/secret"}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_(registry_config_freep) struct registry_config *list = NULL;
+        struct error err = {0};
+        ck_assert_msg(key(&list, "a.b", rows[i].key, rows[i].value, &err) == 0, "%s", err.msg);
+        ck_assert_int_eq(registry_config_check(list, &err), -EINVAL);
+        ck_assert_ptr_nonnull(strstr(err.msg, "[registry a.b]"));
+    }
+}
+END_TEST
+
+START_TEST(an_error_names_every_source_that_was_asked) {
+    struct registry_source mirror = {.host = (char *)"127.0.0.1:5000", .mirror = true};
+    struct registry_source hub = {.host = (char *)"registry-1.docker.io"};
+    struct source_errors e = {0};
+    struct reference ref;
+    struct error err = {0};
+    reference_parse("nosuch", &ref, NULL);
+    source_errors_add(&e, &mirror, &(struct error){-ECONNREFUSED, "cannot connect"});
+    source_errors_add(&e, &hub, &(struct error){-ENOENT, "manifest unknown"});
+    ck_assert_int_eq(source_errors_say(&e, "image", &ref, &err), -ENOENT);
+    ck_assert_str_eq(err.msg,
+                     "image library/nosuch:latest was not found in docker.io (mirror "
+                     "127.0.0.1:5000: cannot connect; registry-1.docker.io: manifest unknown)");
+    struct error longest = {-EPROTO, ""};
+    memset(longest.msg, 'x', sizeof longest.msg - 1);
+    e.count = 0;
+    source_errors_add(&e, &mirror, &longest);
+    source_errors_add(&e, &hub, &longest);
+    ck_assert_int_eq(source_errors_say(&e, "image", &ref, &err), -EPROTO);
+    ck_assert_ptr_nonnull(strstr(err.msg, "registry-1.docker.io"));
+}
+END_TEST
+
+int main(void) {
+    const TTest *const tests[] = {
+        without_configuration_the_registry_itself_is_asked,
+        a_mirror_is_first_and_sees_its_own_credentials_only,
+        mistakes_of_the_operator_are_named,
+        half_a_pair_of_credentials_is_found,
+        an_error_names_every_source_that_was_asked,
+    };
+    Suite *suite = suite_create("registry/source");
+    TCase *tcase = tcase_create("source");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
+        tcase_add_test(tcase, tests[i]);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}
