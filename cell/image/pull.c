@@ -174,6 +174,14 @@ static int fetching_new(struct image_pull *p, const struct want *w, struct fetch
 
 /* --- a pull's wants --------------------------------------------------------------------------- */
 
+/* Does this pull wait for the fetch already, for the same layer further down? */
+static bool is_repeated(const struct image_pull *p, const struct want *w) {
+    for (const struct want *other = p->wants; other < p->wants + p->want_count; other++)
+        if (other != w && other->fetching == w->fetching)
+            return true;
+    return false;
+}
+
 /* Holds the layer if it is there, else joins or starts its fetch. */
 static int want_start(struct image_pull *p, struct want *w, struct error *err) {
     const char *hex = digest_hex(w->diff_id);
@@ -184,7 +192,7 @@ static int want_start(struct image_pull *p, struct want *w, struct error *err) {
     }
     HASH_FIND_STR(p->s->fetching, hex, w->fetching);
     int r = w->fetching ? 0 : fetching_new(p, w, &w->fetching, err);
-    w->fetched = r == 0;
+    w->fetched = r == 0 && !is_repeated(p, w);
     return r;
 }
 

@@ -39,7 +39,7 @@
 #define DURABLE    "-"
 /* Long enough that an app starts before its layers are pressed to disk, short enough that few are
  * pulled again after a power loss; the kernel's own writeback (30 s) has done little of it yet. */
-#define SYNC_DELAY_S 5
+#define SYNC_DELAY_S 3
 
 const char *digest_hex(const char *digest) {
     const char *hex = digest && str_starts(digest, "sha256:") ? digest + strlen("sha256:") : NULL;

@@ -23,7 +23,8 @@ struct input {
 static ssize_t input(void *data, void *buf, size_t n, struct error *err) {
     struct input *in = data;
     n = MIN(MIN(n, in->step), in->n);
-    memcpy(buf, in->p, n);
+    if (n)
+        memcpy(buf, in->p, n);
     in->p += n;
     in->n -= n;
     return (ssize_t)n;
