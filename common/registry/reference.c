@@ -168,11 +168,11 @@ static const char *take_registry(struct slice *name, struct reference *ref) {
     if (split_registry(name, &registry) &&
         (registry.n >= sizeof ref->registry || !is_registry(registry)))
         return "the registry before the first \"/\" is not HOST or HOST:PORT";
+    if (slice_eq_nocase(registry, SLICE_LIT(OLD_HUB_NAME)))
+        registry = SLICE_LIT(DEFAULT_REGISTRY);
     copy(registry, ref->registry, sizeof ref->registry);
     for (char *c = ref->registry; *c; c++)
         *c = (char)tolower((unsigned char)*c);
-    if (str_eq(ref->registry, OLD_HUB_NAME))
-        copy(SLICE_LIT(DEFAULT_REGISTRY), ref->registry, sizeof ref->registry);
     return NULL;
 }
 
