@@ -14,39 +14,36 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <string.h>
-#include <time.h>
 
 /* Without memory an element is left out of the table (its hh.tbl stays NULL), nothing exits. */
 #define HASH_NONFATAL_OOM            1
 #define uthash_nonfatal_oom(element) ((void)0)
 #define HASH_FUNCTION                HASH_FNV /* the default one is no clean C to every compiler */
 #include <uthash.h>
-#include <utlist.h>
 
 #include "common/base/clock.h"
 #include "common/base/random.h"
 #include "common/base/str.h"
 #include "common/bus/bucket.h"
+#include "common/bus/listener.h"
 #include "common/bus/seal.h"
 #include "common/bus/socket.h"
 #include "common/bus/words.h"
 
 enum { CONVERSATIONS = BERTH__CONVERSATION__CONVERSATION_LOGS + 1, HELLO_BUCKETS = 4096 };
 
-struct listener {
+/* One of the hub's two ports. */
+struct port {
     struct hub *hub;
-    char *url; /* owned */
-    bool logs; /* has the Logs conversation; the other one has the rest */
-    size_t max_packet;
-    struct bus_socket *socket; /* owned; NULL while it is being made anew */
-    struct event *rebind;      /* owned; pending while `socket` is NULL */
+    bool logs;                 /* has the Logs conversation; the other one has the rest */
+    struct listener *listener; /* owned */
     unsigned sessions;         /* proved ones */
 };
 
 struct session {
     struct seal_session seal; /* seal.session is its key in hub.sessions */
     struct peer *peer;
-    struct listener *listener;
+    struct port *port;
     Berth__Conversation conversation;
     struct bus_route route; /* of the last authentic message */
     bool proved;
@@ -69,14 +66,6 @@ struct peer {
     UT_hash_handle hh;
 };
 
-/* An answer that waits for its loop turn. */
-struct outgoing {
-    struct listener *listener;
-    struct bus_route route;
-    uint8_t *packet; /* owned */
-    struct outgoing *prev, *next;
-};
-
 struct hub {
     struct event_base *loop; /* borrowed */
     struct hub_ops ops;
@@ -85,7 +74,7 @@ struct hub {
     bool has_previous;
     uint8_t epoch[BUS_EPOCH_SIZE];
     uint32_t watch_wait_ms;
-    struct listener control, logs;
+    struct port control, logs;
     struct peer *peers;       /* by id; all owned */
     struct session *sessions; /* by session id; all owned */
     struct event *tend;       /* owned */
@@ -94,9 +83,6 @@ struct hub {
     struct bucket all_hellos;
     uint64_t salt;
 
-    struct event *flush; /* owned; pending once something was sent this turn */
-    unsigned sent_this_turn;
-    struct outgoing *outgoing; /* owned list */
     struct bus_counters counters;
 };
 
@@ -105,50 +91,10 @@ static void arm(struct event *timer, unsigned ms) {
     (void)event_add(timer, &tv);
 }
 
-/* --- sending, a slice a loop turn --- */
-
-static void send_packet(struct listener *l, const struct bus_route *route, uint8_t *packet) {
-    l->hub->counters.sent++;
-    if (l->socket)
-        bus_socket_send(l->socket, route, packet);
-    else
-        bus_packet_free(packet); /* its connection is gone with the old socket */
-}
-
-static void send_in_turn(struct listener *l, const struct bus_route *route, uint8_t *packet) {
-    struct hub *h = l->hub;
-    struct outgoing *out = NULL;
-    if (h->sent_this_turn >= BUS_REPLIES_A_TURN)
-        out = mem_zalloc(sizeof *out);
-    if (!event_pending(h->flush, EV_TIMEOUT, NULL))
-        arm(h->flush, 0);
-    if (!out) { /* without memory the slice is larger, that is all */
-        h->sent_this_turn++;
-        send_packet(l, route, packet);
-        return;
-    }
-    *out = (struct outgoing){.listener = l, .route = *route, .packet = packet};
-    DL_APPEND(h->outgoing, out);
-}
-
-static void flush(struct hub *h) {
-    struct outgoing *out, *next;
-    h->sent_this_turn = 0;
-    DL_FOREACH_SAFE (h->outgoing, out, next) {
-        if (h->sent_this_turn++ >= BUS_REPLIES_A_TURN)
-            break;
-        DL_DELETE(h->outgoing, out);
-        send_packet(out->listener, &out->route, out->packet);
-        free(out);
-    }
-    if (h->outgoing)
-        arm(h->flush, 0);
-}
-
 /* Seals `reply` (NULL: an empty message) for a session. */
 static void answer(struct session *s, enum word_type type, uint64_t reply_to,
                    const ProtobufCMessage *reply) {
-    struct hub *h = s->listener->hub;
+    struct hub *h = s->port->hub;
     size_t n = reply ? protobuf_c_message_get_packed_size(reply) : 0;
     uint8_t *packet = NULL;
     if (n <= word_of_type(type)->max_bytes)
@@ -156,7 +102,7 @@ static void answer(struct session *s, enum word_type type, uint64_t reply_to,
     if (packet && reply)
         protobuf_c_message_pack(reply, seal_plain(packet, false));
     if (packet && seal_session_seal(&s->seal, type, reply_to, packet, n) == 0) {
-        send_in_turn(s->listener, &s->route, packet);
+        listener_send(s->port->listener, &s->route, packet);
     } else {
         bus_packet_free(packet);
         h->counters.unsendable++;
@@ -167,7 +113,7 @@ static void answer(struct session *s, enum word_type type, uint64_t reply_to,
 
 /* Takes its request away from the owner. */
 static void drop_request(struct session *s) {
-    struct hub *h = s->listener->hub;
+    struct hub *h = s->port->hub;
     struct hub_request *req = TAKE_PTR(s->request);
     if (!req)
         return;
@@ -178,11 +124,11 @@ static void drop_request(struct session *s) {
 }
 
 static void session_free(struct session *s) {
-    struct hub *h = s->listener->hub;
+    struct hub *h = s->port->hub;
     if (s->hh.tbl)
         HASH_DEL(h->sessions, s);
     if (s->proved)
-        s->listener->sessions--;
+        s->port->sessions--;
     seal_session_fini(&s->seal);
     free(s->hello);
     free(s->request);
@@ -284,19 +230,19 @@ static int start_handshake(struct hub *h, const struct seal_header *header,
 
 /* May this node have what it asks for? Checks the kind against the conversation, the listener and
  * what the node was before. */
-static bool hello_is_right(struct listener *l, const uint8_t id[BUS_ID_SIZE],
+static bool hello_is_right(struct port *port, const uint8_t id[BUS_ID_SIZE],
                            const Berth__Hello *hello) {
-    struct hub *h = l->hub;
+    struct hub *h = port->hub;
     const struct peer *peer = find_peer(h, id);
     bool logs = hello->conversation == BERTH__CONVERSATION__CONVERSATION_LOGS;
-    return hello->share.len == SEAL_SHARE_SIZE && logs == l->logs &&
+    return hello->share.len == SEAL_SHARE_SIZE && logs == port->logs &&
            word_kind_may(hello->kind, hello->conversation) &&
            (!peer || peer->shown.kind == hello->kind) &&
            (!h->ops.admits || h->ops.admits(h->ops.data, id, hello));
 }
 
 static int send_ack(struct session *s, struct seal_handshake *hs) {
-    struct hub *h = s->listener->hub;
+    struct hub *h = s->port->hub;
     Berth__HelloAck ack = BERTH__HELLO_ACK__INIT;
     ack.share = (ProtobufCBinaryData){SEAL_SHARE_SIZE, hs->share};
     ack.epoch = (ProtobufCBinaryData){BUS_EPOCH_SIZE, h->epoch};
@@ -310,14 +256,14 @@ static int send_ack(struct session *s, struct seal_handshake *hs) {
     if (r < 0)
         bus_packet_free(packet);
     else
-        send_in_turn(s->listener, &s->route, packet);
+        listener_send(s->port->listener, &s->route, packet);
     return r;
 }
 
 /* An authentic Hello: makes an unproved session. Its packed bytes are kept for on_session. */
-static int step_greet(struct listener *l, const struct bus_route *route, struct seal_handshake *hs,
+static int step_greet(struct port *port, const struct bus_route *route, struct seal_handshake *hs,
                       const Berth__Hello *hello, const uint8_t *packed, size_t n) {
-    struct hub *h = l->hub;
+    struct hub *h = port->hub;
     struct peer *peer = find_peer(h, hs->id);
     if (!peer && !(peer = make_peer(h, hs->id, hello->kind)))
         return -ENOMEM;
@@ -325,7 +271,7 @@ static int step_greet(struct listener *l, const struct bus_route *route, struct 
     if (!s)
         return -ENOMEM;
     *s = (struct session){.peer = peer,
-                          .listener = l,
+                          .port = port,
                           .conversation = hello->conversation,
                           .route = *route,
                           .made_ms = clock_mono_ms(),
@@ -346,9 +292,9 @@ static int step_greet(struct listener *l, const struct bus_route *route, struct 
     return r;
 }
 
-static void on_hello(struct listener *l, const struct bus_route *route,
+static void on_hello(struct port *port, const struct bus_route *route,
                      const struct seal_header *header, uint8_t *packet) {
-    struct hub *h = l->hub;
+    struct hub *h = port->hub;
     const struct word *word = word_of_type(WORD_HELLO);
     struct seal_handshake _cleanup_(seal_handshake_fini) hs = {0};
     struct unpacked _cleanup_(unpacked_fini) hello = {0};
@@ -365,18 +311,18 @@ static void on_hello(struct listener *l, const struct bus_route *route,
     } else if (seal_hello_open(&hs, header, packet) < 0) {
         h->counters.dropped_forged++;
     } else if (word_unpack(word, plain, header->length, &hello) < 0 ||
-               !hello_is_right(l, header->id, (const Berth__Hello *)hello.msg)) {
+               !hello_is_right(port, header->id, (const Berth__Hello *)hello.msg)) {
         h->counters.dropped_malformed++;
     } else {
         h->counters.received++;
-        step_greet(l, route, &hs, (const Berth__Hello *)hello.msg, plain, header->length);
+        step_greet(port, route, &hs, (const Berth__Hello *)hello.msg, plain, header->length);
     }
 }
 
 /* --- a message of a session --- */
 
 static void step_prove(struct session *s) {
-    struct hub *h = s->listener->hub;
+    struct hub *h = s->port->hub;
     struct peer *peer = s->peer;
     struct unpacked _cleanup_(unpacked_fini) hello = {0};
     if (word_unpack(word_of_type(WORD_HELLO), s->hello, s->hello_size, &hello) < 0) {
@@ -390,7 +336,7 @@ static void step_prove(struct session *s) {
         step_drop(peer->proved[s->conversation]);
     peer->proved[s->conversation] = s;
     s->proved = true;
-    s->listener->sessions++;
+    s->port->sessions++;
     h->counters.sessions++;
     free(TAKE_PTR(s->hello));
     answer(s, WORD_DONE_ACK, s->seal.received, NULL);
@@ -401,7 +347,7 @@ static void step_prove(struct session *s) {
 /* Its node asks one thing at a time, so there is no request before this one. */
 static void step_request(struct session *s, const struct word *word, const uint8_t *plain,
                          size_t n) {
-    struct hub *h = s->listener->hub;
+    struct hub *h = s->port->hub;
     struct unpacked _cleanup_(unpacked_fini) msg = {0};
     if (s->request || word_unpack(word, plain, n, &msg) < 0) {
         h->counters.dropped_malformed++;
@@ -416,7 +362,7 @@ static void step_request(struct session *s, const struct word *word, const uint8
 
 static void step_authentic(struct session *s, const struct bus_route *route,
                            const struct seal_header *header, const uint8_t *plain) {
-    struct hub *h = s->listener->hub;
+    struct hub *h = s->port->hub;
     const struct word *request = word_of_conversation(s->conversation);
     uint64_t now = clock_mono_ms();
     h->counters.received++;
@@ -435,13 +381,13 @@ static void step_authentic(struct session *s, const struct bus_route *route,
         h->counters.dropped_malformed++;
 }
 
-static void on_sealed(struct listener *l, const struct bus_route *route,
+static void on_sealed(struct port *port, const struct bus_route *route,
                       const struct seal_header *header, uint8_t *packet) {
-    struct hub *h = l->hub;
+    struct hub *h = port->hub;
     struct session *s;
     HASH_FIND(hh, h->sessions, header->session, SEAL_SESSION_SIZE, s);
     bool current =
-        s && s->listener == l && (s->proved || clock_mono_ms() - s->made_ms < BUS_PENDING_MS);
+        s && s->port == port && (s->proved || clock_mono_ms() - s->made_ms < BUS_PENDING_MS);
     int r = current ? seal_session_open(&s->seal, header, packet) : -ENOENT;
     if (r == 0)
         step_authentic(s, route, header, seal_plain(packet, false));
@@ -454,52 +400,43 @@ static void on_sealed(struct listener *l, const struct bus_route *route,
 }
 
 static void on_packet(void *data, const struct bus_route *route, uint8_t *packet, size_t n) {
-    struct listener *l = data;
+    struct port *port = data;
     struct seal_header header;
     if (seal_parse(packet, n, &header) < 0)
-        l->hub->counters.dropped_malformed++;
+        port->hub->counters.dropped_malformed++;
     else if (header.direction != SEAL_TO_HUB)
-        l->hub->counters.dropped_replayed++; /* our own words, reflected */
+        port->hub->counters.dropped_replayed++; /* our own words, reflected */
     else if (header.handshake)
-        on_hello(l, route, &header, packet);
+        on_hello(port, route, &header, packet);
     else
-        on_sealed(l, route, &header, packet);
+        on_sealed(port, route, &header, packet);
 }
 
 static void on_garbage(void *data) {
-    struct listener *l = data;
-    l->hub->counters.garbage++;
+    struct port *port = data;
+    port->hub->counters.garbage++;
 }
 
-/* --- listeners --- */
-
-static int listen_on(struct listener *l, struct error *err) {
-    struct bus_socket_ops ops = {.on_packet = on_packet, .on_garbage = on_garbage, .data = l};
-    return bus_socket_listen(&l->socket, l->hub->loop, l->url, l->max_packet, &ops, err);
-}
+/* --- tending --- */
 
 /* nanomsg may keep a dead connection for ever when its peer resets it at the right moment. */
-static void rebind_when_crowded(struct listener *l) {
-    unsigned connections = l->socket ? bus_socket_connections(l->socket) : 0;
-    if (connections <= l->sessions + BUS_ZOMBIE_SURPLUS)
+static void rebind_when_crowded(struct port *port) {
+    if (listener_connections(port->listener) <= port->sessions + BUS_ZOMBIE_SURPLUS)
         return;
-    bus_socket_free(TAKE_PTR(l->socket));
-    l->hub->counters.rebinds++;
-    arm(l->rebind, 0);
-}
-
-static void on_rebind(evutil_socket_t fd, short what, void *arg) {
-    struct listener *l = arg;
-    if (listen_on(l, NULL) < 0)
-        arm(l->rebind, BUS_BIND_RETRY_MS);
+    listener_rebind(port->listener);
+    port->hub->counters.rebinds++;
 }
 
 void hub_tend(struct hub *h) {
     struct session *s, *next;
+    struct peer *peer, *next_peer;
     uint64_t now = clock_mono_ms();
     HASH_ITER (hh, h->sessions, s, next)
         if (!s->proved && now - s->made_ms >= BUS_PENDING_MS)
             step_drop(s);
+    HASH_ITER (hh, h->peers, peer, next_peer)
+        if (!h->ops.knows(h->ops.data, peer->shown.id))
+            step_revoke(peer);
     rebind_when_crowded(&h->control);
     rebind_when_crowded(&h->logs);
 }
@@ -510,37 +447,14 @@ static void on_tend(evutil_socket_t fd, short what, void *arg) {
     arm(h->tend, BUS_TEND_MS);
 }
 
-static void on_flush(evutil_socket_t fd, short what, void *arg) {
-    flush(arg);
-}
-
 /* --- the interface --- */
 
-/* An outgoing connection may have the port for a moment; the loop does not run yet. */
-static int listen_patiently(struct listener *l, struct error *err) {
-    const struct timespec pause = {.tv_nsec = BUS_BIND_RETRY_MS * 1000000L};
-    int r = listen_on(l, err);
-    for (int i = 1; r == -EADDRINUSE && i < BUS_BIND_TRIES; i++) {
-        nanosleep(&pause, NULL);
-        r = listen_on(l, err);
-    }
-    return r;
-}
-
-static int listener_init(struct listener *l, struct hub *h, const char *url, bool logs) {
-    l->hub = h;
-    l->logs = logs;
-    l->max_packet = (logs ? BUS_LOGS_BYTES : BUS_CONTROL_BYTES) + BUS_PACKET_SLACK;
-    l->url = str_dup(url);
-    l->rebind = evtimer_new(h->loop, on_rebind, l);
-    return l->url && l->rebind ? 0 : -ENOMEM;
-}
-
-static void listener_fini(struct listener *l) {
-    bus_socket_free(l->socket);
-    if (l->rebind)
-        event_free(l->rebind);
-    free(l->url);
+static int port_init(struct port *port, struct hub *h, const char *url, bool logs,
+                     struct error *err) {
+    struct bus_socket_ops ops = {.on_packet = on_packet, .on_garbage = on_garbage, .data = port};
+    *port = (struct port){.hub = h, .logs = logs};
+    return listener_new(&port->listener, h->loop, url,
+                        (logs ? BUS_LOGS_BYTES : BUS_CONTROL_BYTES) + BUS_PACKET_SLACK, &ops, err);
 }
 
 int hub_new(struct hub **ret, struct event_base *loop, const struct hub_config *config,
@@ -561,12 +475,11 @@ int hub_new(struct hub **ret, struct event_base *loop, const struct hub_config *
     }
     random_bytes(&h->salt, sizeof h->salt);
     h->tend = evtimer_new(loop, on_tend, h);
-    h->flush = evtimer_new(loop, on_flush, h);
-    if (listener_init(&h->control, h, config->control_url, false) < 0 ||
-        listener_init(&h->logs, h, config->logs_url, true) < 0 || !h->tend || !h->flush)
+    if (!h->tend)
         return error_set(err, -ENOMEM, "no memory for the bus");
     int r;
-    if ((r = listen_patiently(&h->control, err)) < 0 || (r = listen_patiently(&h->logs, err)) < 0)
+    if ((r = port_init(&h->control, h, config->control_url, false, err)) < 0 ||
+        (r = port_init(&h->logs, h, config->logs_url, true, err)) < 0)
         return r;
     arm(h->tend, BUS_TEND_MS);
     *ret = TAKE_PTR(h);
@@ -578,23 +491,16 @@ void hub_free(struct hub *h) {
         return;
     struct session *s, *next_session;
     struct peer *peer, *next_peer;
-    struct outgoing *out, *next_out;
-    DL_FOREACH_SAFE (h->outgoing, out, next_out) {
-        bus_packet_free(out->packet);
-        free(out);
-    }
     HASH_ITER (hh, h->sessions, s, next_session)
         session_free(s);
     HASH_ITER (hh, h->peers, peer, next_peer) {
         HASH_DEL(h->peers, peer);
         free(peer);
     }
-    listener_fini(&h->control);
-    listener_fini(&h->logs);
+    listener_free(h->control.listener);
+    listener_free(h->logs.listener);
     if (h->tend)
         event_free(h->tend);
-    if (h->flush)
-        event_free(h->flush);
     mem_wipe(h->master_key, sizeof h->master_key);
     mem_wipe(h->previous_master_key, sizeof h->previous_master_key);
     free(h);
@@ -618,13 +524,13 @@ struct hub_peer *hub_find(struct hub *h, const uint8_t id[BUS_ID_SIZE]) {
 
 void hub_counters(const struct hub *h, struct bus_counters *ret) {
     *ret = h->counters;
+    ret->sent = listener_sent(h->control.listener) + listener_sent(h->logs.listener);
 }
 
 unsigned hub_connections(const struct hub *h) {
-    return (h->control.socket ? bus_socket_connections(h->control.socket) : 0) +
-           (h->logs.socket ? bus_socket_connections(h->logs.socket) : 0);
+    return listener_connections(h->control.listener) + listener_connections(h->logs.listener);
 }
 
 bool hub_is_listening(const struct hub *h) {
-    return h->control.socket && h->logs.socket;
+    return listener_is_bound(h->control.listener) && listener_is_bound(h->logs.listener);
 }

@@ -22,7 +22,8 @@ struct hub_peer {
 
 struct hub_ops {
     /* May this node speak at all? False for an id that was never made or was revoked: it is then
-     * dropped as unknown. Called before any key is derived for it, and for every request: a node
+     * dropped as unknown. Called before any key is derived for it (so also for strangers' Hellos:
+     * make it cheap), and for every request: a node
      * revoked later loses its sessions with the next message. */
     bool (*knows)(void *data, const uint8_t id[BUS_ID_SIZE]);
     /* May this node be what its Hello (borrowed, authentic, of a kind that may hold the
@@ -64,14 +65,16 @@ DEFINE_FREEP(hub)
 
 /* Answers and frees `req`. Never fails visibly: an answer to a node that is gone is dropped.
  * `reply` must be the type that answers the request. May be called for any number of requests at
- * once: the hub sends BUS_REPLIES_A_TURN of them a loop turn. */
+ * once: the hub sends BUS_REPLIES_A_TURN of them a loop turn. One above BUS_CONTROL_BYTES is
+ * dropped and counted as unsendable: page it. */
 void hub_reply(struct hub *h, struct hub_request *req, const ProtobufCMessage *reply);
 
 struct hub_peer *hub_find(struct hub *h, const uint8_t id[BUS_ID_SIZE]); /* NULL: never heard */
 void hub_counters(const struct hub *h, struct bus_counters *ret);
 unsigned hub_connections(const struct hub *h); /* TCP connections now, of nodes and of strangers */
 bool hub_is_listening(const struct hub *h);    /* false while a listener is being made anew */
-/* What happens each BUS_TEND_MS by itself: forgets unproved handshakes, makes a listener anew that
+/* What happens each BUS_TEND_MS by itself: forgets unproved handshakes and the
+ * sessions of revoked nodes, makes a listener anew that
  * holds more than BUS_ZOMBIE_SURPLUS connections without a session. */
 void hub_tend(struct hub *h);
 

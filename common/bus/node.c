@@ -52,6 +52,7 @@ struct bus_conversation {
     struct seal_session session;     /* while PROVING, IDLE, ASKING */
     struct unpacked ack;             /* owned; until on_open has seen it */
     uint64_t opened_ms;
+    bool rekey;          /* fresh keys are wanted */
     bool stale;          /* the session is too old: no more requests */
     uint32_t number;     /* of the last request, for nanomsg's header */
     unsigned backoff_ms; /* the last one; 0 after a good answer */
@@ -101,7 +102,7 @@ static void close_link(struct bus_conversation *c) {
     unpacked_fini(&c->ack);
     event_del(c->link_check);
     event_del(c->deadline);
-    c->stale = false;
+    c->rekey = c->stale = false;
 }
 
 /* `c` may be gone when this returns. */
@@ -223,18 +224,20 @@ static void step_opened(struct bus_conversation *c) {
     end_call(c);
 }
 
+static const char fresh_keys[] = "time for fresh keys";
+
 /* ASKING: the answer. Old keys are thrown away between an answer and the next request. */
 static void step_reply(struct bus_conversation *c, const ProtobufCMessage *reply) {
     enter(c, IDLE);
     event_del(c->deadline);
     c->backoff_ms = 0;
-    c->stale = clock_mono_ms() - c->opened_ms > BUS_SESSION_MAX_MS ||
+    c->stale = c->rekey || clock_mono_ms() - c->opened_ms > BUS_SESSION_MAX_MS ||
                c->session.sent >= BUS_SESSION_MAX_MESSAGES ||
                c->session.received >= BUS_SESSION_MAX_MESSAGES;
     begin_call(c);
     c->ops.on_reply(c->ops.data, reply);
-    if (end_call(c) && c->stale && c->state == IDLE)
-        step_down(c, "time for fresh keys");
+    if (end_call(c) && c->stale)
+        step_down(c, fresh_keys);
 }
 
 /* Of this session, authentic and in sequence: it must be the answer that is waited for. */
@@ -276,7 +279,8 @@ static void step_overdue(struct bus_conversation *c) {
         c->counters.timeouts++;
         step_down(c, "the answer is overdue");
         return;
-    case IDLE:
+    case IDLE: /* only bus_conversation_rekey() arms the timer here */
+        step_down(c, fresh_keys);
         return;
     }
 }
@@ -413,6 +417,14 @@ int bus_conversation_request(struct bus_conversation *c, const ProtobufCMessage 
     enter(c, ASKING);
     arm(c->deadline, timeout_ms);
     return 0;
+}
+
+void bus_conversation_rekey(struct bus_conversation *c) {
+    c->rekey = is_open(c);
+    if (c->state != IDLE)
+        return;
+    c->stale = true;
+    arm(c->deadline, 0);
 }
 
 bool bus_conversation_is_open(const struct bus_conversation *c) {

@@ -65,6 +65,9 @@ static inline void bus_conversation_freep(struct bus_conversation **c) {
  * -EBUSY while a request is in flight, -EINVAL for another conversation's, -EMSGSIZE, -ENOMEM. */
 int bus_conversation_request(struct bus_conversation *c, const ProtobufCMessage *request,
                              unsigned timeout_ms, struct error *err);
+/* Opens it anew with fresh keys, after the answer in flight: on_down, then on_open. It does so by
+ * itself once a day; a machine that was suspended or copied wants it at once. */
+void bus_conversation_rekey(struct bus_conversation *c);
 bool bus_conversation_is_open(const struct bus_conversation *c);
 /* Why it is not open, in a few constant words: for logs and health. "" when it is. */
 const char *bus_conversation_trouble(const struct bus_conversation *c);

@@ -38,7 +38,7 @@
 #define BUS_HELLO_BURST       32    /* Hellos that a node may send at once ... */
 #define BUS_HELLO_PER_S       8     /* ... and lastingly; a cell opens three conversations */
 #define BUS_HELLO_TOTAL_BURST 8000  /* of all nodes: 1000 cells and routers coming back at once */
-#define BUS_HELLO_TOTAL_PER_S 2000  /* each costs about 0.2 ms: at most 40 % of a core */
+#define BUS_HELLO_TOTAL_PER_S 2000  /* each costs 0.1 ms (bus_bench): 20 % of a core */
 #define BUS_REPLIES_A_TURN    100   /* 10-20 us of system calls each; the rest waits a loop turn */
 #define BUS_PACKETS_A_WAKE    128   /* received before timers and signals get their turn */
 #define BUS_TEND_MS           60000 /* forgets unproved handshakes, looks for zombies */

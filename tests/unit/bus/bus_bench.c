@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/bus/seal.h"
 
 enum { SAMPLES_MAX = 1 << 20, NODES_MAX = 100 };
 
@@ -111,8 +112,39 @@ static void run(unsigned nodes, unsigned bytes, unsigned seconds) {
     free(b.samples_us);
 }
 
+/* What one Hello costs the hub: two keys, X25519 twice, both session keys. */
+static void run_handshakes(unsigned count) {
+    uint8_t master[SEAL_KEY_SIZE] = {1}, id[SEAL_ID_SIZE] = {2}, key[SEAL_KEY_SIZE];
+    uint8_t hello[256], copy[256], ack[256];
+    struct seal_entropy entropy = {.random = {3}, .secret = {4}};
+    struct seal_handshake node, hub;
+    struct seal_header header;
+    struct seal_session session;
+    int r = seal_derive_node_key(master, id, key);
+    r |= seal_handshake_init(&node, SEAL_TO_HUB, id, 0, key, &entropy);
+    memset(seal_plain(hello, true), 0, 100);
+    r |= seal_hello(&node, 1, hello, 100);
+    uint64_t begin = clock_mono_ns();
+    for (unsigned i = 0; i < count; i++) {
+        memcpy(copy, hello, sizeof copy);
+        r |= seal_parse(copy, seal_packet_size(true, 100), &header);
+        r |= seal_derive_node_key(master, id, key);
+        r |= seal_handshake_init(&hub, SEAL_TO_NODE, id, 0, key, &entropy);
+        r |= seal_hello_open(&hub, &header, copy);
+        memset(seal_plain(ack, true), 0, 50);
+        r |= seal_ack(&hub, 2, ack, 50);
+        r |= seal_session_init(&session, &hub, node.share);
+        seal_session_fini(&session);
+    }
+    if (r != 0)
+        abort();
+    printf("{\"bench\":\"bus_handshake\",\"us\":%.0f}\n",
+           (double)(clock_mono_ns() - begin) / 1e3 / count);
+}
+
 int main(int argc, char **argv) {
     unsigned seconds = argc > 1 ? (unsigned)atoi(argv[1]) : 2;
+    run_handshakes(2000);
     run(1, 200, seconds);
     run(1, 20000, seconds);
     run(NODES_MAX, 200, seconds);

@@ -204,6 +204,45 @@ END_TEST
 
 /* --- owners --- */
 
+START_TEST(fresh_keys_come_between_an_answer_and_the_next_request) {
+    struct node_owner n = {0};
+    owner.hold = true;
+    node_open(&n, &owner, 1, CELL, WATCH, PORT_CONTROL);
+    bus_conversation_rekey(n.conversation); /* nothing to do yet */
+    wait_for(loop, n.opens == 1);
+    node_ask(&n, 1, 10000);
+    bus_conversation_rekey(n.conversation);
+    wait_for(loop, owner.held_count == 1);
+    ck_assert_uint_eq(n.downs, 0);
+    owner_release(&owner);
+    wait_for(loop, n.downs == 1);
+    ck_assert_uint_eq(n.replies, 1);
+    ck_assert_str_eq(n.why, "time for fresh keys");
+    wait_for(loop, n.opens == 2);
+    bus_conversation_rekey(n.conversation); /* idle: at once, but from the loop */
+    ck_assert_uint_eq(n.downs, 1);
+    ck_assert_int_eq(node_ask(&n, 1, 10000), -ENOTCONN);
+    wait_for(loop, n.opens == 3);
+    ck_assert_uint_eq(n.downs, 2);
+    ck_assert_uint_eq(owner.drops, 0);
+    node_close(&n);
+}
+END_TEST
+
+START_TEST(a_port_that_stays_taken_is_an_error) {
+    struct hub_config config = {.control_url = url_of(PORT_CONTROL),
+                                .logs_url = url_of(PORT_LOGS),
+                                .master_key = owner.master};
+    struct hub *second = NULL;
+    struct error err = {0};
+    ck_assert_int_eq(hub_new(&second, loop, &config, &owner.ops, &err), -EADDRINUSE);
+    ck_assert_ptr_null(second);
+    ck_assert_ptr_nonnull(strstr(err.msg, config.control_url));
+    config.control_url = "tcp://127.0.0.1"; /* no port */
+    ck_assert_int_eq(hub_new(&second, loop, &config, &owner.ops, &err), -EINVAL);
+}
+END_TEST
+
 START_TEST(a_request_must_fit_its_conversation) {
     Berth__Report report = BERTH__REPORT__INIT;
     Berth__Watch watch = BERTH__WATCH__INIT;
@@ -293,6 +332,8 @@ int main(void) {
         another_conversation_of_the_node_takes_nothing_away,
         a_restarted_controller_is_found_at_once,
         a_conversation_waits_for_a_controller_that_comes_later,
+        fresh_keys_come_between_an_answer_and_the_next_request,
+        a_port_that_stays_taken_is_an_error,
         a_request_must_fit_its_conversation,
         a_conversation_that_cannot_be_is_refused,
         a_conversation_may_be_freed_inside_its_callbacks,

@@ -127,6 +127,22 @@ START_TEST(a_revoked_node_loses_its_sessions_with_its_next_word) {
 }
 END_TEST
 
+START_TEST(a_revoked_node_that_is_silent_loses_its_sessions_when_tended) {
+    struct node_owner n = {0};
+    owner.hold = true;
+    node_open(&n, &owner, 1, CELL, WATCH, PORT_CONTROL);
+    wait_for(loop, n.opens == 1);
+    node_ask(&n, 1, 60000);
+    wait_for(loop, owner.held_count == 1);
+    hub_tend(owner.hub);
+    ck_assert_uint_eq(owner.drops, 0);
+    memcpy(owner.revoked, n.identity.id, BUS_ID_SIZE);
+    hub_tend(owner.hub);
+    ck_assert_uint_eq(owner.drops, 1);
+    node_close(&n);
+}
+END_TEST
+
 START_TEST(the_key_generation_before_is_taken_while_keys_rotate) {
     uint8_t next[BUS_KEY_SIZE] = {42};
     struct node_owner old = {.ask_next = 1}, new = {.ask_next = 1};
@@ -425,6 +441,7 @@ int main(void) {
         a_node_cannot_change_its_kind_or_its_listener,
         the_owner_may_refuse_what_a_hello_says,
         a_revoked_node_loses_its_sessions_with_its_next_word,
+        a_revoked_node_that_is_silent_loses_its_sessions_when_tended,
         the_key_generation_before_is_taken_while_keys_rotate,
         replayed_and_reflected_packets_change_nothing,
         replayed_hellos_are_limited_and_displace_nothing,
