@@ -1,0 +1,192 @@
+#include "router/backend.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "router/forward.h"
+#include "router/worker.h"
+
+struct pool {
+    struct pool *next; /* in its bucket */
+    uint64_t key;
+    unsigned members; /* connections in any state; with none it is freed */
+    unsigned idle_count;
+    struct backend *idle; /* most recently used first */
+};
+
+static struct pool **find_pool(struct backend_pools *pools, uint64_t key) {
+    struct pool **at = &pools->buckets[(key ^ key >> 32) % POOL_BUCKETS];
+    while (*at && (*at)->key != key)
+        at = &(*at)->next;
+    return at;
+}
+
+static struct pool *get_pool(struct backend_pools *pools, uint64_t key) {
+    struct pool **at = find_pool(pools, key);
+    if (!*at && (*at = mem_zalloc(sizeof **at)))
+        (*at)->key = key;
+    return *at;
+}
+
+static void put_pool(struct backend_pools *pools, struct pool *pool) {
+    if (pool->members)
+        return;
+    struct pool **at = find_pool(pools, pool->key);
+    *at = pool->next;
+    free(pool);
+}
+
+static void idle_remove(struct backend *b) {
+    if (b->prev)
+        b->prev->next = b->next;
+    else
+        b->pool->idle = b->next;
+    if (b->next)
+        b->next->prev = b->prev;
+    b->next = b->prev = NULL;
+    b->pool->idle_count--;
+}
+
+void backend_close(struct backend *b) {
+    struct worker *w = b->worker;
+    if (b->state == BACKEND_CLOSED)
+        return;
+    if (b->state == BACKEND_IDLE)
+        idle_remove(b);
+    b->state = BACKEND_CLOSED;
+    b->exchange = NULL;
+    wheel_clear(&b->timer);
+    stream_close(&b->stream);
+    b->pool->members--;
+    put_pool(&w->pools, b->pool);
+    b->pool = NULL;
+    b->next = w->dead_backends;
+    w->dead_backends = b;
+    COUNT_DOWN(w, backend_connections);
+}
+
+void backend_free_dead(struct worker *w) {
+    struct backend *b;
+    while ((b = w->dead_backends)) {
+        w->dead_backends = b->next;
+        free(b);
+    }
+}
+
+void backend_close_all(struct worker *w) {
+    for (unsigned i = 0; i < POOL_BUCKETS; i++)
+        for (struct pool *pool = w->pools.buckets[i], *next; pool; pool = next) {
+            next = pool->next;
+            for (unsigned n = pool->idle_count; n; n--)
+                backend_close(pool->idle); /* the last one frees the pool */
+        }
+}
+
+static void on_backend(evutil_socket_t fd, short what, void *arg) {
+    struct backend *b = arg;
+    (void)fd;
+    stream_note(&b->stream, what);
+    if (b->state == BACKEND_IDLE) {
+        if (what & (EV_READ | EV_CLOSED))
+            backend_close(b);
+    } else if (b->exchange) {
+        forward_on_backend(b->exchange);
+    }
+}
+
+static bool is_alive(const struct backend *b) {
+    char byte;
+    return recv(b->stream.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+struct backend *backend_reuse(struct worker *w, const struct endpoint *e, struct exchange *x,
+                              bool check) {
+    struct pool *pool = *find_pool(&w->pools, e->key);
+    for (unsigned n = pool ? pool->idle_count : 0; n; n--) {
+        struct backend *b = pool->idle;
+        if (check && !is_alive(b)) {
+            backend_close(b); /* frees the pool with its last connection, when n is 1 */
+            continue;
+        }
+        idle_remove(b);
+        b->state = BACKEND_BUSY;
+        b->reused = true;
+        b->exchange = x;
+        COUNT(w, backend_reuses);
+        return b;
+    }
+    return NULL;
+}
+
+static void on_timer(struct wheel_node *node) {
+    struct backend *b = (struct backend *)((char *)node - offsetof(struct backend, timer));
+    if (b->state == BACKEND_IDLE)
+        backend_close(b);
+    else if (b->state == BACKEND_CONNECTING)
+        forward_on_connect_timeout(b->exchange);
+}
+
+static int open_socket(const struct endpoint *e) {
+    int fd = socket(e->address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int on = 1;
+    if (fd < 0)
+        return -errno;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    if (connect(fd, &e->address.any, e->address_size) < 0 && errno != EINPROGRESS) {
+        int r = -errno;
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
+int backend_connect(struct backend **ret, struct worker *w, const struct endpoint *e,
+                    struct exchange *x) {
+    int fd = open_socket(e);
+    if (fd < 0)
+        return fd;
+    struct backend *b = mem_zalloc(sizeof *b);
+    struct pool *pool = b ? get_pool(&w->pools, e->key) : NULL;
+    if (!pool || stream_open(&b->stream, w->loop, fd, on_backend, b) < 0) {
+        if (pool)
+            put_pool(&w->pools, pool);
+        free(b);
+        close(fd);
+        return -ENOMEM;
+    }
+    pool->members++;
+    b->pool = pool;
+    b->worker = w;
+    b->exchange = x;
+    b->state = BACKEND_CONNECTING;
+    b->timer.fire = on_timer;
+    wheel_set(&w->wheel, &b->timer, worker_now_ms() + w->config->connect_timeout_ms);
+    COUNT(w, backend_connects);
+    COUNT(w, backend_connections);
+    *ret = b;
+    return 0;
+}
+
+void backend_release(struct backend *b) {
+    struct worker *w = b->worker;
+    if (b->stream.readable && is_alive(b))
+        b->stream.readable = false; /* the last read was full, and was all */
+    if (b->pool->idle_count >= w->config->max_idle_per_endpoint || w->draining ||
+        b->stream.hangup || b->stream.readable) {
+        backend_close(b);
+        return;
+    }
+    b->state = BACKEND_IDLE;
+    b->exchange = NULL;
+    b->prev = NULL;
+    b->next = b->pool->idle;
+    if (b->next)
+        b->next->prev = b;
+    b->pool->idle = b;
+    b->pool->idle_count++;
+    wheel_set(&w->wheel, &b->timer, worker_now_ms() + w->config->backend_idle_ms);
+}
