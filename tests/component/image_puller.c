@@ -1,0 +1,214 @@
+/* image_puller - drives cell/image from a shell: looks images up and pulls them as a cell would.
+ *
+ *   image_puller [-c NAME KEY VALUE]... [-u USER PASSWORD] [-t LAYERS_AT_A_TIME] [-r]
+ *                [-l MAX_LAYER_BYTES] [-n MAX_ENTRIES] DIR REF...
+ *
+ * -c is one key of the configuration's [registry NAME]; -r repeats all pulls, which then need no
+ * registry. All REFs are pulled side by side. Prints "image REF", then a line "layer PATH" for each
+ * layer, lowest first; on failure "error CODE: text" to stderr, and the exit status is 1. */
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cell/image/image.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "common/http/client.h"
+#include "common/registry/registry.h"
+
+#define MAX_REFS 32
+
+struct one {
+    struct puller *puller;
+    const char *text;
+    struct reference ref;
+    struct registry_image *image;
+    struct image_pull *pull;
+    struct image_lease *lease;
+    struct error err;
+    bool done;
+};
+
+struct puller {
+    struct event_base *loop;
+    struct http_client *http;
+    struct registry_config *config;
+    struct registry_credentials credentials;
+    struct image_limits limits;
+    struct image_store *store;
+    struct one refs[MAX_REFS];
+    size_t count;
+    bool repeat;
+};
+
+static void on_progress(void *data, uint64_t done_bytes, uint64_t total_bytes) {
+    (void)data, (void)done_bytes, (void)total_bytes;
+}
+
+static void on_pulled(void *data, struct image_lease *lease, const struct error *err) {
+    struct one *o = data;
+    o->lease = lease;
+    o->done = true;
+    if (!lease)
+        o->err = *err;
+}
+
+static int start_pull(struct one *o) {
+    const struct registry_image *from = o->image;
+    struct puller *p = o->puller;
+    struct image_pull_ops ops = {on_progress, on_pulled, o};
+    Berth__Image image = BERTH__IMAGE__INIT;
+    _cleanup_(freep) Berth__Layer *layers = mem_calloc(from->layer_count + 1, sizeof *layers);
+    _cleanup_(freep) Berth__Layer **list = mem_calloc(from->layer_count + 1, sizeof *list);
+    if (!layers || !list)
+        return error_set(&o->err, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < from->layer_count; i++) {
+        berth__layer__init(&layers[i]);
+        layers[i].digest = from->layers[i].digest;
+        layers[i].diff_id = from->layers[i].diff_id;
+        layers[i].size = from->layers[i].size;
+        list[i] = &layers[i];
+    }
+    image.registry = (char *)from->ref.registry;
+    image.repository = (char *)from->ref.repository;
+    image.digest = (char *)from->ref.digest;
+    if (p->credentials.username) {
+        image.username = (char *)p->credentials.username;
+        image.password = (char *)p->credentials.password;
+    }
+    image.layers = list;
+    image.n_layers = from->layer_count;
+    return image_pull_start(p->store, &image, &ops, &o->pull, &o->err);
+}
+
+static void on_found(struct registry_image *image, const struct error *err, void *arg) {
+    struct one *o = arg;
+    o->image = image;
+    if (err)
+        o->err = *err;
+    o->done = !image || start_pull(o) < 0;
+}
+
+static void wait_for_all(struct puller *p) {
+    for (size_t i = 0; i < p->count; i++)
+        while (!p->refs[i].done)
+            event_base_loop(p->loop, EVLOOP_ONCE);
+}
+
+static void pull_all(struct puller *p) {
+    for (size_t i = 0; i < p->count; i++) {
+        struct one *o = &p->refs[i];
+        o->puller = p;
+        if (reference_parse(o->text, &o->ref, &o->err) < 0 ||
+            registry_lookup(p->http, p->config, &o->ref, &p->credentials, on_found, o, NULL,
+                            &o->err) < 0)
+            o->done = true;
+    }
+    wait_for_all(p);
+}
+
+static void pull_all_again(struct puller *p) {
+    for (size_t i = 0; i < p->count; i++) {
+        struct one *o = &p->refs[i];
+        if (!o->lease)
+            continue;
+        image_lease_free(TAKE_PTR(o->lease));
+        o->done = start_pull(o) < 0;
+    }
+    wait_for_all(p);
+}
+
+static int report(struct puller *p) {
+    int status = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        struct one *o = &p->refs[i];
+        if (!o->lease) {
+            fprintf(stderr, "error %s: %s\n", strerrorname_np(-o->err.code), o->err.msg);
+            status = 1;
+            continue;
+        }
+        printf("image %s\n", o->text);
+        for (size_t k = 0; k < o->lease->layer_count; k++)
+            printf("layer %s\n", o->lease->layers[k]);
+    }
+    return status;
+}
+
+static int run(struct puller *p, const char *dir) {
+    struct error err = {0};
+    p->loop = event_base_new();
+    int r = http_client_new(&p->http, p->loop, &err);
+    if (r == 0)
+        r = image_store_new(&p->store, p->loop, dir, p->config, &p->limits, &err);
+    if (r < 0) {
+        fprintf(stderr, "error %s: %s\n", strerrorname_np(-r), err.msg);
+        return 1;
+    }
+    pull_all(p);
+    if (p->repeat)
+        pull_all_again(p);
+    return report(p);
+}
+
+static void fini(struct puller *p) {
+    for (size_t i = 0; i < p->count; i++) {
+        image_lease_free(p->refs[i].lease);
+        registry_image_free(p->refs[i].image);
+    }
+    image_store_free(p->store);
+    http_client_free(p->http);
+    if (p->loop)
+        event_base_free(p->loop);
+    registry_config_free(p->config);
+}
+
+static int usage(void) {
+    fputs("usage: image_puller [-c NAME KEY VALUE]... [-u USER PASSWORD] [-t N] [-r] [-l BYTES] "
+          "[-n ENTRIES] DIR REF...\n",
+          stderr);
+    return 2;
+}
+
+int main(int argc, char **argv) {
+    struct puller p = {.limits = {
+                           .max_layer_bytes = 10ull << 30,
+                           .max_image_bytes = 20ull << 30,
+                           .max_entries = 2000000,
+                           .max_ratio = 200,
+                           .threads = 3,
+                       }};
+    struct error err = {0};
+    int at = 1;
+    for (; at < argc && argv[at][0] == '-'; at++) {
+        const char *option = argv[at];
+        int left = argc - at - 1;
+        if (str_eq(option, "-c") && left >= 3) {
+            if (registry_config_key(&p.config, argv[at + 1], argv[at + 2], argv[at + 3], &err) < 0)
+                return usage();
+            at += 3;
+        } else if (str_eq(option, "-u") && left >= 2) {
+            p.credentials = (struct registry_credentials){argv[at + 1], argv[at + 2]};
+            at += 2;
+        } else if (str_eq(option, "-r")) {
+            p.repeat = true;
+        } else if (str_eq(option, "-t") && left >= 1) {
+            p.limits.threads = (unsigned)strtoul(argv[++at], NULL, 10);
+        } else if (str_eq(option, "-l") && left >= 1) {
+            p.limits.max_layer_bytes = strtoull(argv[++at], NULL, 10);
+        } else if (str_eq(option, "-n") && left >= 1) {
+            p.limits.max_entries = strtoull(argv[++at], NULL, 10);
+        } else {
+            return usage();
+        }
+    }
+    if (argc - at < 2 || argc - at - 1 > MAX_REFS)
+        return usage();
+    const char *dir = argv[at++];
+    for (; at < argc; at++)
+        p.refs[p.count++].text = argv[at];
+    int status = run(&p, dir);
+    fini(&p);
+    return status;
+}
