@@ -2,7 +2,6 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <locale.h>
@@ -44,13 +43,18 @@ struct unpack {
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-/* `name` fit for a log line. */
+/* `name`, cut to what a message has room for. */
 static const char *shown(const char *name, char buf[static NAME_SHOWN + 8]) {
-    size_t n = 0;
-    for (; *name && n < NAME_SHOWN; name++)
-        buf[n++] = isprint((unsigned char)*name) || (unsigned char)*name >= 0x80 ? *name : '?';
-    snprintf(buf + n, 8, "%s", *name ? "..." : "");
+    bool cut = strlen(name) > NAME_SHOWN;
+    snprintf(buf, NAME_SHOWN + 8, "%.*s%s", NAME_SHOWN, name, cut ? "..." : "");
     return buf;
+}
+
+/* Names are bytes, messages are text. */
+static void keep_printable(struct error *err) {
+    for (char *p = err ? err->msg : ""; *p; p++)
+        if (*p < ' ' || *p > '~')
+            *p = '?';
 }
 
 /* Writes `from` without "." and empty components to `to`; refuses what leads elsewhere. */
@@ -399,5 +403,7 @@ int unpack_layer(const struct unpack_order *order, struct unpack_result *ret, st
         r = drain(&u, err);
     if (r == 0)
         *ret = (struct unpack_result){u.entries, disk_bytes};
+    else
+        keep_printable(err);
     return r;
 }

@@ -413,6 +413,9 @@ START_TEST(names_that_lead_out_are_refused) {
     tar_pax(&tar, "path", "../canary", 9);
     file("ok", "evil");
     expect_refused("entry ../canary: path with \"..\"");
+    tar_pax(&tar, "path", "/\xff\n\xc3\xa9", 5); /* messages are text, whatever names are */
+    file("ok", "evil");
+    expect_refused("entry /????: absolute path");
 }
 END_TEST
 
