@@ -231,13 +231,17 @@ static int set_request(struct http_request *req, const struct http_options *o, s
     if (r < 0)
         return r;
 #define SET(option, value) (rc = rc ? rc : curl_easy_setopt(req->easy, CURLOPT_##option, (value)))
-    if (o->body) {
-        SET(POSTFIELDSIZE_LARGE, (curl_off_t)o->body_n);
-        SET(COPYPOSTFIELDS, o->body);
+    bool posts =
+        o->body || str_eq(method, "POST") || str_eq(method, "PUT") || str_eq(method, "PATCH");
+    if (posts) { /* without a body: Content-Length 0 */
+        SET(POSTFIELDSIZE_LARGE, (curl_off_t)(o->body ? o->body_n : 0));
+        SET(COPYPOSTFIELDS, o->body ? o->body : "");
     }
     if (str_eq(method, "HEAD"))
         SET(NOBODY, 1L);
-    else if (!str_eq(method, o->body ? "POST" : "GET"))
+    else
+        SET(MAXFILESIZE_LARGE, (curl_off_t)req->max_body);
+    if (!str_eq(method, "HEAD") && !str_eq(method, posts ? "POST" : "GET"))
         SET(CUSTOMREQUEST, method);
     if (!str_empty(o->username)) {
         SET(HTTPAUTH, (long)CURLAUTH_BASIC);
@@ -246,7 +250,6 @@ static int set_request(struct http_request *req, const struct http_options *o, s
     }
     SET(HTTPHEADER, req->headers);
     SET(TIMEOUT_MS, (long)timeout);
-    SET(MAXFILESIZE_LARGE, (curl_off_t)req->max_body);
     SET(WRITEFUNCTION, on_body);
     SET(WRITEDATA, req);
     SET(PRIVATE, req);

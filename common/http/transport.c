@@ -122,6 +122,7 @@ int transport_setup(CURL *easy, struct transport *t, const char *url, struct err
     SET(MAXREDIRS, (long)TRANSPORT_MAX_REDIRECTS);
     SET(CONNECTTIMEOUT_MS, (long)TRANSPORT_CONNECT_MS);
     SET(NOSIGNAL, 1L);
+    SET(QUICK_EXIT, 1L); /* giving up must not wait for a name server */
     SET(USERAGENT, "berth");
     /* One transfer a connection at a time: HTTP/2 would cost CPU and gain nothing here. */
     SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);

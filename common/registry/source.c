@@ -2,15 +2,19 @@
 
 #include <errno.h>
 #include <openssl/x509_vfy.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <utlist.h>
 
+#include "common/base/clock.h"
 #include "common/base/fs.h"
 #include "common/base/str.h"
 #include "common/http/trust.h"
 
 #define HUB      "docker.io"
 #define HUB_HOST "registry-1.docker.io" /* where the Hub's registry really answers */
+#define MAX_DOWN 8
+#define DOWN_MS  30000
 
 struct registry_config {
     char *name;
@@ -164,6 +168,44 @@ int registry_config_check(const struct registry_config *list, struct error *err)
     return 0;
 }
 
+/* --- mirrors that were down --- */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+    char host[256];
+    uint64_t until_ms; /* monotonic */
+} down[MAX_DOWN];
+
+static bool is_unreachable(int code) {
+    return code == -ECONNREFUSED || code == -ETIMEDOUT || code == -EHOSTUNREACH ||
+           code == -ENETUNREACH;
+}
+
+static void note_down(const char *host) {
+    pthread_mutex_lock(&lock);
+    size_t to = 0; /* its own place, else the one that ends first */
+    for (size_t i = 0; i < MAX_DOWN; i++) {
+        if (str_eq(down[i].host, host)) {
+            to = i;
+            break;
+        }
+        if (down[i].until_ms < down[to].until_ms)
+            to = i;
+    }
+    snprintf(down[to].host, sizeof down[to].host, "%s", host);
+    down[to].until_ms = clock_mono_ms() + DOWN_MS;
+    pthread_mutex_unlock(&lock);
+}
+
+static bool is_down(const char *host) {
+    bool yes = false;
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < MAX_DOWN; i++)
+        yes |= str_eq(down[i].host, host) && clock_mono_ms() < down[i].until_ms;
+    pthread_mutex_unlock(&lock);
+    return yes;
+}
+
 /* --- sources ------------------------------------------------------------------------------ */
 
 void registry_sources_fini(struct registry_sources *s) {
@@ -207,12 +249,17 @@ int registry_sources_find(const struct registry_config *config, const struct ref
                        str_printf("mirror_ca = FILE in [registry %s]", ref->registry),
                        c->mirror_username, c->mirror_password);
     }
-    if (r < 0)
-        return r;
     bool users = credentials && !str_empty(credentials->username);
-    return add_source(ret, host, c->ca, str_printf("ca = FILE in [registry %s]", ref->registry),
-                      users ? credentials->username : c->username,
-                      users ? credentials->password : c->password);
+    if (r == 0)
+        r = add_source(ret, host, c->ca, str_printf("ca = FILE in [registry %s]", ref->registry),
+                       users ? credentials->username : c->username,
+                       users ? credentials->password : c->password);
+    if (r == 0 && c->mirror && is_down(c->mirror)) {
+        struct registry_source mirror = ret->list[0];
+        ret->list[0] = ret->list[1];
+        ret->list[1] = mirror;
+    }
+    return r;
 }
 
 /* --- errors ------------------------------------------------------------------------------- */
@@ -224,6 +271,8 @@ void source_errors_add(struct source_errors *e, const struct registry_source *so
     snprintf(e->label[e->count], sizeof e->label[0], "%s%s", source->mirror ? "mirror " : "",
              source->host);
     e->err[e->count++] = *err;
+    if (source->mirror && is_unreachable(err->code))
+        note_down(source->host);
 }
 
 int source_errors_say(const struct source_errors *e, const char *what, const struct reference *ref,

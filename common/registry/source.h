@@ -1,4 +1,5 @@
-/* source.h - where an image's registry is really asked: its mirror first, then itself.
+/* source.h - where an image's registry is really asked: its mirror first, then itself. A mirror
+ * that could not be reached comes last for a while, so that not each blob waits for it.
  *
  * Also what an operator configured about it. Credentials belong to one host each: a mirror sees its
  * own only, never the registry's or the user's. */

@@ -15,7 +15,7 @@ static struct event_base *loop;
 static struct http_client *client;
 static struct evhttp *servers[2]; /* 127.0.0.1 and, for "another host", another port */
 static int ports[2];
-static char seen_method[16], seen_body[64], seen_authorization[64], seen_x[64];
+static char seen_method[16], seen_body[64], seen_authorization[64], seen_x[64], seen_length[16];
 static unsigned requests;
 
 /* What came back, kept beyond the callback. */
@@ -41,6 +41,7 @@ static void on_request(struct evhttp_request *req, void *arg) {
     seen_body[evbuffer_remove(in, seen_body, sizeof seen_body - 1)] = '\0';
     keep_header(req, "Authorization", seen_authorization, sizeof seen_authorization);
     keep_header(req, "X-Test", seen_x, sizeof seen_x);
+    keep_header(req, "Content-Length", seen_length, sizeof seen_length);
     evhttp_add_header(headers, "Content-Type", "text/test");
     if (strcmp(path, "/hang") == 0) {
         evbuffer_free(out);
@@ -145,9 +146,14 @@ START_TEST(methods_bodies_headers_and_credentials_are_sent) {
     ck_assert_str_eq(seen_body, "abc");
     ck_assert_str_eq(seen_x, "yes");
     ck_assert_str_eq(seen_authorization, "Basic Ym9iOnNlY3JldA==");
-    struct outcome o = get("/", (struct http_options){.method = "HEAD"});
+    struct outcome o = get("/big", (struct http_options){.method = "HEAD", .max_body = 10});
     ck_assert_int_eq(o.status, 200);
     ck_assert_str_eq(o.body, "");
+    get("/", (struct http_options){.method = "POST"});
+    ck_assert_str_eq(seen_body, "");
+    ck_assert_str_eq(seen_length, "0");
+    get("/", (struct http_options){.method = "DELETE"});
+    ck_assert_str_eq(seen_length, "-");
 }
 END_TEST
 

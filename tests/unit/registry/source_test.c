@@ -141,6 +141,27 @@ START_TEST(half_a_pair_of_credentials_is_found) {
 }
 END_TEST
 
+START_TEST(a_mirror_that_was_down_is_last_for_a_while) {
+    _cleanup_(registry_config_freep) struct registry_config *list = NULL;
+    struct source_errors e = {0};
+    struct registry_sources s;
+    struct error down = {-ETIMEDOUT, "x"}, unknown = {-ENOENT, "x"};
+    key(&list, "docker.io", "mirror", "mirror.test", NULL);
+    find(list, "busybox", NULL, &s);
+    source_errors_add(&e, &s.list[0], &unknown);
+    registry_sources_fini(&s);
+    find(list, "busybox", NULL, &s);
+    ck_assert_str_eq(s.list[0].host, "mirror.test");
+    source_errors_add(&e, &s.list[0], &down);
+    registry_sources_fini(&s);
+    find(list, "busybox", NULL, &s);
+    ck_assert_str_eq(s.list[0].host, "registry-1.docker.io");
+    ck_assert_str_eq(s.list[1].host, "mirror.test");
+    ck_assert(s.list[1].mirror);
+    registry_sources_fini(&s);
+}
+END_TEST
+
 START_TEST(an_error_names_every_source_that_was_asked) {
     struct registry_source mirror = {.host = (char *)"127.0.0.1:5000", .mirror = true};
     struct registry_source hub = {.host = (char *)"registry-1.docker.io"};
@@ -170,6 +191,7 @@ int main(void) {
         a_mirror_is_first_and_sees_its_own_credentials_only,
         mistakes_of_the_operator_are_named,
         half_a_pair_of_credentials_is_found,
+        a_mirror_that_was_down_is_last_for_a_while,
         an_error_names_every_source_that_was_asked,
     };
     Suite *suite = suite_create("registry/source");
