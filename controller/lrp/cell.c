@@ -76,6 +76,7 @@ void cell_note_changed(struct lrp *l, struct cell *c) {
     c->changed = true;
     c->changed_next = l->changed;
     l->changed = c;
+    lrp_ask(l);
 }
 
 void cell_bump(struct lrp *l, struct instance *in) {

@@ -200,6 +200,7 @@ void lrp_desired_complete(struct lrp *l, uint64_t now_ms) {
     if (l->complete)
         return;
     l->complete = true;
+    lrp_ask(l); /* it may settle now */
     for (size_t i = 0; i < l->cell_count; i++) {
         struct instance *in, *tmp;
         DL_FOREACH_SAFE (l->cells[i]->changes, in, tmp) {

@@ -76,7 +76,7 @@ struct process {
     uint32_t instances;   /* 0 while want is NULL */
     struct slot *slots;
     uint32_t slot_count;
-    struct route **routes;
+    struct route **routes; /* that lead here */
     size_t route_count;
     uint64_t seq; /* order of arrival: makes batches deterministic */
     bool fresh;   /* came after lrp_desired_complete(): no cell can have it already */
@@ -148,8 +148,11 @@ struct cell {
 
 struct route {
     char *key, *host, *path; /* key: host and path */
-    struct process **processes;
-    size_t process_count; /* 0: a tombstone */
+    struct destination {
+        struct process *process;
+        uint16_t port; /* 0: the process's */
+    } * destinations;
+    size_t destination_count; /* 0: a tombstone */
     uint64_t version;
     struct route *prev, *next; /* lrp.route_changes, by version */
     UT_hash_handle hh;
@@ -161,6 +164,7 @@ struct lrp {
     struct rng rng;
     uint64_t started_ms, converged_ms, sweep_ms;
     bool complete, settled;
+    bool asked;        /* on_work was called since the last convergence */
     uint32_t expected; /* cells that settling still waits for */
     uint64_t seq;
 
@@ -197,6 +201,9 @@ struct desired *desired_find(struct lrp *l, const char *process_guid);
 struct desired *desired_unknown(const char *process_guid, const char *app_guid);
 int process_grow(struct process *p, uint32_t slots, uint64_t now_ms);
 void process_free(struct lrp *l, struct process *p);
+
+/* --- lrp.c */
+void lrp_ask(struct lrp *l); /* there is work for lrp_converge() */
 
 /* --- process.c */
 void process_dirty(struct lrp *l, struct process *p);

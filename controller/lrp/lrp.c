@@ -49,6 +49,13 @@ void lrp_free(struct lrp *l) {
     free(l);
 }
 
+void lrp_ask(struct lrp *l) {
+    if (l->asked)
+        return;
+    l->asked = true;
+    l->ops.on_work(l->ops.data);
+}
+
 bool lrp_is_settled(const struct lrp *l) {
     return l->settled;
 }
@@ -141,6 +148,7 @@ static void tell(struct lrp *l) {
 }
 
 uint64_t lrp_converge(struct lrp *l, uint64_t now_ms) {
+    l->asked = true; /* what comes up from here on is done here */
     forgive_own_silence(l, now_ms);
     uint64_t next = now_ms + (l->heard ? TICK_MS : l->config.converge_ms);
     next = MIN(next, cells_lose_silent(l, now_ms));
@@ -157,5 +165,6 @@ uint64_t lrp_converge(struct lrp *l, uint64_t now_ms) {
     if (l->heap_n > 0)
         next = MIN(next, l->heap[0]->due_ms);
     tell(l);
+    l->asked = false;
     return MIN(MIN(next, l->sweep_ms), retry);
 }

@@ -26,6 +26,8 @@ struct lrp_actual;
 struct lrp_ops {
     void (*on_cell_changed)(void *data, const char *cell_id); /* its set has a newer version */
     void (*on_routes_changed)(void *data);
+    /* There is something to decide or to tell: call lrp_converge() soon. Once until then. */
+    void (*on_work)(void *data);
     /* Something for the app's events and log. `kind`: "crash" | "placed" | "place-failed" |
      * "running" | "stopped" | "cell-lost"; `a` and `text` borrowed. */
     void (*on_event)(void *data, const char *kind, const struct lrp_actual *a, const char *text);
@@ -46,6 +48,7 @@ struct lrp_config {
 
 struct lrp_route {
     const char *host, *path;
+    uint16_t port; /* container port; 0: the process's */
 };
 
 /* Everything the brain needs to schedule, and the packed rest for the cell. */

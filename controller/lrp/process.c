@@ -14,6 +14,7 @@ void process_dirty(struct lrp *l, struct process *p) {
     p->dirty_next = NULL;
     *l->dirty_tail = p;
     l->dirty_tail = &p->dirty_next;
+    lrp_ask(l);
 }
 
 /* --- a binary heap of processes by due time --- */

@@ -197,7 +197,7 @@ static void end_full(struct lrp *l, struct cell *c, uint64_t now_ms) {
     }
     c->in_full = false;
     c->reported = true;
-    l->grew = true;
+    l->grew = true; /* it can take more, and settling may be over: lrp_converge() looks */
     if (c->expected) {
         c->expected = false;
         l->expected--;

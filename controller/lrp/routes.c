@@ -12,7 +12,7 @@ void route_free(struct route *r) {
     free(r->key);
     free(r->host);
     free(r->path);
-    free(r->processes);
+    free(r->destinations);
     free(r);
 }
 
@@ -23,6 +23,7 @@ static void bump(struct lrp *l, struct route *r) {
         DL_APPEND(l->route_changes, r);
     }
     l->routes_changed = true;
+    lrp_ask(l);
 }
 
 static void forget(struct lrp *l, struct route *r) {
@@ -42,7 +43,7 @@ static void bury(struct lrp *l, struct route *r) {
     DL_FOREACH_SAFE (l->route_changes, old, tmp) { /* the older half, so that it is rare */
         if (l->route_tombstones <= ROUTE_TOMBSTONES / 2)
             break;
-        if (old->process_count == 0)
+        if (old->destination_count == 0)
             forget(l, old);
     }
 }
@@ -82,25 +83,46 @@ static bool has(struct route *const *routes, size_t n, const struct route *r) {
 
 static void unmap(struct lrp *l, struct route *r, const struct process *p) {
     size_t kept = 0;
-    for (size_t i = 0; i < r->process_count; i++)
-        if (r->processes[i] != p)
-            r->processes[kept++] = r->processes[i];
-    r->process_count = kept;
+    for (size_t i = 0; i < r->destination_count; i++)
+        if (r->destinations[i].process != p)
+            r->destinations[kept++] = r->destinations[i];
+    r->destination_count = kept;
     if (kept == 0)
         bury(l, r);
     else
         bump(l, r);
 }
 
-static int map(struct lrp *l, struct route *r, struct process *p) {
-    struct process **grown = mem_resize(r->processes, r->process_count + 1, sizeof *grown);
+static int map(struct lrp *l, struct route *r, struct process *p, uint16_t port) {
+    struct destination *grown =
+        mem_resize(r->destinations, r->destination_count + 1, sizeof *grown);
     if (!grown)
         return -ENOMEM;
-    r->processes = grown;
-    if (r->process_count == 0)
+    r->destinations = grown;
+    if (r->destination_count == 0)
         l->route_tombstones--;
-    r->processes[r->process_count++] = p;
+    r->destinations[r->destination_count++] = (struct destination){p, port};
     bump(l, r);
+    return 0;
+}
+
+/* Maps the route to p, or gives a mapping that stands its port. */
+static int map_once(struct lrp *l, struct route *r, struct process *p, uint16_t port) {
+    if (!has(p->routes, p->route_count, r)) {
+        struct route **grown = mem_resize(p->routes, p->route_count + 1, sizeof *grown);
+        if (!grown)
+            return -ENOMEM;
+        p->routes = grown;
+        if (map(l, r, p, port) < 0)
+            return -ENOMEM;
+        p->routes[p->route_count++] = r;
+        return 0;
+    }
+    for (size_t i = 0; i < r->destination_count; i++)
+        if (r->destinations[i].process == p && r->destinations[i].port != port) {
+            r->destinations[i].port = port;
+            bump(l, r);
+        }
     return 0;
 }
 
@@ -114,16 +136,9 @@ int routes_map(struct lrp *l, struct process *p, const struct lrp_route *routes,
         if (!r)
             return -ENOMEM;
         if (has(wanted, wanted_n, r))
-            continue;
-        if (!has(p->routes, p->route_count, r)) {
-            struct route **grown = mem_resize(p->routes, p->route_count + 1, sizeof *grown);
-            if (!grown)
-                return -ENOMEM;
-            p->routes = grown;
-            if (map(l, r, p) < 0)
-                return -ENOMEM;
-            p->routes[p->route_count++] = r;
-        }
+            continue; /* one port a process on one route */
+        if (map_once(l, r, p, routes[i].port) < 0)
+            return -ENOMEM;
         wanted[wanted_n++] = r;
     }
     size_t kept = 0;
@@ -152,28 +167,29 @@ void routes_touch(struct lrp *l, struct process *p) {
 
 /* --- telling --- */
 
-static const Berth__PortMapping *routed_port(const struct instance *in) {
+static const Berth__PortMapping *routed_port(const struct instance *in, uint16_t port) {
+    uint32_t wanted = port ? port : in->desired->port;
     for (size_t i = 0; i < in->port_count; i++)
-        if (in->ports[i].container_port == in->desired->port)
+        if (in->ports[i].container_port == wanted)
             return &in->ports[i];
     return NULL;
 }
 
 /* A route as the routers get it. Text is borrowed; the arrays are in `memory`. -ENOMEM. */
 static int build(const struct route *r, Berth__Route *ret, void **memory) {
-    size_t most = 0, n = 0;
-    for (size_t i = 0; i < r->process_count; i++)
-        most += r->processes[i]->slot_count;
-    Berth__Endpoint **list = malloc(MAX(most, (size_t)1) * (sizeof *list + sizeof **list));
+    size_t most = 1, n = 0; /* never an allocation of nothing */
+    for (size_t i = 0; i < r->destination_count; i++)
+        most += r->destinations[i].process->slot_count;
+    Berth__Endpoint **list = malloc(most * (sizeof *list + sizeof **list));
     if (!list)
         return -ENOMEM;
     *memory = list;
-    Berth__Endpoint *all = (Berth__Endpoint *)(list + MAX(most, (size_t)1));
-    for (size_t i = 0; i < r->process_count; i++) {
-        const struct process *p = r->processes[i];
+    Berth__Endpoint *all = (Berth__Endpoint *)(list + most);
+    for (size_t i = 0; i < r->destination_count; i++) {
+        const struct process *p = r->destinations[i].process;
         for (uint32_t k = 0; k < p->slot_count; k++) {
             const struct instance *in = slot_serving(&p->slots[k]);
-            const Berth__PortMapping *port = in ? routed_port(in) : NULL;
+            const Berth__PortMapping *port = in ? routed_port(in, r->destinations[i].port) : NULL;
             if (!port || str_empty(in->address) || in->desired != p->want)
                 continue;
             berth__endpoint__init(&all[n]);
@@ -188,8 +204,8 @@ static int build(const struct route *r, Berth__Route *ret, void **memory) {
     berth__route__init(ret);
     ret->host = r->host;
     ret->path = r->path;
-    ret->app_guid = r->processes[0]->want->app_guid;
-    ret->app_name = r->processes[0]->want->app_name;
+    ret->app_guid = r->destinations[0].process->want->app_guid;
+    ret->app_name = r->destinations[0].process->want->app_name;
     ret->endpoints = list;
     ret->n_endpoints = n;
     return 0;
@@ -228,7 +244,7 @@ uint64_t lrp_route_changes(struct lrp *l, uint64_t *since,
         r = r->prev;
     for (; r; r = r->next) {
         bool taken = true;
-        if (r->process_count) {
+        if (r->destination_count) {
             _cleanup_(freep) void *memory = NULL;
             Berth__Route route;
             taken = build(r, &route, &memory) == 0 && put(arg, &route);

@@ -72,6 +72,9 @@ static inline void on_cell_changed(void *data, const char *cell_id) {
 static inline void on_routes_changed(void *data) {
     (void)data;
 }
+static inline void on_work(void *data) {
+    (void)data;
+}
 static inline void on_event(void *data, const char *kind, const struct lrp_actual *a,
                             const char *text) {
     struct cluster *c = data;
@@ -88,6 +91,7 @@ static inline void new_guid(void *data, char buf[static GUID_SIZE]) {
 static inline void cluster_brain(struct cluster *c) {
     const struct lrp_ops ops = {.on_cell_changed = on_cell_changed,
                                 .on_routes_changed = on_routes_changed,
+                                .on_work = on_work,
                                 .on_event = on_event,
                                 .new_guid = new_guid,
                                 .data = c};
