@@ -15,7 +15,7 @@ ALLOWED = {
     "common/registry": {"common/base", "common/http"},
     "controller/lrp": {"common/base"},
     "controller/store": {"common/base"},
-    "controller/staging": COMMON | {"controller/store", "controller/lrp"},
+    "controller/staging": COMMON | {"controller/store", "controller/lrp", "controller/logs"},
     "controller/nodes": COMMON | {"controller/store", "controller/lrp", "controller/logs"},
     "controller/logs": {"common/base"},
     "controller/api": COMMON

@@ -6,13 +6,17 @@
 
 #include "common/base/error.h"
 #include "common/base/mem.h"
+#include "common/registry/registry.h"
 
 struct http_client;
 struct logs;
 struct lrp;
-struct registry_config;
 struct staging;
 struct store;
+
+/* The store's setting that holds the running environment variable group: a JSON object of strings.
+ */
+#define STAGING_RUNNING_ENV "running_env"
 
 /* What staging and desiring need. All borrowed. */
 struct staging_deps {
@@ -23,6 +27,12 @@ struct staging_deps {
     struct lrp *lrp;
     const char *api_url;    /* for VCAP_APPLICATION's cf_api */
     unsigned max_in_flight; /* lookups at a time; more wait their turn */
+    /* registry_lookup() and registry_lookup_cancel() when NULL; for tests. */
+    int (*lookup)(struct http_client *http, const struct registry_config *config,
+                  const struct reference *ref, const struct registry_credentials *credentials,
+                  void (*done)(struct registry_image *image, const struct error *err, void *arg),
+                  void *arg, struct registry_lookup **ret, struct error *err);
+    void (*lookup_cancel)(struct registry_lookup *l);
 };
 
 int staging_new(struct staging **ret, const struct staging_deps *deps, struct error *err);
@@ -30,14 +40,16 @@ void staging_free(struct staging *s);
 DEFINE_FREEP(staging)
 
 /* Stages the package of a build whose row is STAGING. When done the build is STAGED with a droplet
- * row, or FAILED with the registry's real reason; log lines go to the app (source STG). */
+ * row, or FAILED with the registry's real reason; log lines go to the app (source STG). On an error
+ * returned here nothing was started and the row is as it was. */
 int staging_start(struct staging *s, const char *build_guid, struct error *err);
 /* After a controller start: builds that were STAGING when it ended are staged again. */
 int staging_resume(struct staging *s, struct error *err);
 
 /* Reads the app's rows and tells the brain what should run of it: nothing when it is stopped,
  * deleted, has no droplet, or is a Docker app while diego_docker is off. Call after every change of
- * an app, its processes, environment, droplet or routes. */
+ * an app, its processes, environment, droplet or routes. A process that cannot run (no command) is
+ * not desired and says so in the app's log. */
 int staging_desire_app(struct staging *s, const char *app_guid, struct error *err);
 /* The same for every app: after a start, and when diego_docker is switched. */
 int staging_desire_all(struct staging *s, struct error *err);
