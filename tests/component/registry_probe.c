@@ -1,16 +1,19 @@
 /* registry_probe - drives common/registry from a shell.
  *
- *   registry_probe [-c NAME KEY VALUE]... [-u USER PASSWORD] lookup REF
+ *   registry_probe [-c NAME KEY VALUE]... [-u USER PASSWORD] [-t MS] lookup REF
  *   registry_probe ... blob REF DIGEST SIZE > file
  *   registry_probe ... pull REF [THREADS]      fetches all layers, keeps nothing
  *
- * -c is one key of the configuration's [registry NAME]. `lookup` prints the image, one "key value"
- * a line. On failure the last line of stderr is "error CODE: text" and the exit status is 1. */
+ * -c is one key of the configuration's [registry NAME]; -t stops downloads after so long. `lookup`
+ * prints the image, one "key value" a line. On failure the last line of stderr is "error CODE:
+ * text" and the exit status is 1. */
 #include <errno.h>
 #include <event2/event.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include "common/base/error.h"
 #include "common/base/fs.h"
@@ -30,6 +33,18 @@ struct probe {
     size_t next; /* layer to fetch */
     pthread_mutex_t lock;
 };
+
+static volatile bool stop;
+
+static void on_alarm(int signal) {
+    stop = true;
+}
+
+static void stop_after(unsigned ms) {
+    struct itimerval when = {.it_value = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000}};
+    signal(SIGALRM, on_alarm);
+    setitimer(ITIMER_REAL, &when, NULL);
+}
 
 static int fail(const struct error *err) {
     fprintf(stderr, "error %s: %s\n", strerrorname_np(-err->code), err->msg);
@@ -81,7 +96,7 @@ static int fetch(struct probe *p, const char *digest, uint64_t size, int fd, str
     struct registry_blob *b = NULL;
     _cleanup_(freep) char *buf = malloc(READ_SIZE);
     ssize_t n =
-        registry_blob_open(p->config, &p->ref, &p->credentials, digest, size, NULL, &b, err);
+        registry_blob_open(p->config, &p->ref, &p->credentials, digest, size, &stop, &b, err);
     if (n < 0)
         return (int)n;
     while ((n = registry_blob_read(b, buf, READ_SIZE, err)) > 0)
@@ -142,6 +157,9 @@ int main(int argc, char **argv) {
         } else if (str_eq(argv[at], "-u") && at + 2 < argc) {
             p.credentials = (struct registry_credentials){argv[at + 1], argv[at + 2]};
             at += 3;
+        } else if (str_eq(argv[at], "-t") && at + 1 < argc) {
+            stop_after((unsigned)strtoul(argv[at + 1], NULL, 10));
+            at += 2;
         } else {
             r = error_set(&p.err, -EINVAL, "unknown option %s", argv[at]);
         }

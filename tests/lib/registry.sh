@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # registry.sh - images and registries for tests: source it.
 #
-#   make_ca DIR                      DIR/ca.pem, DIR/ca.key: a new authority "Berth test CA"
+#   make_ca DIR [FILE]               DIR/ca.pem, DIR/ca.key (or FILE.pem ...): a new authority
+#                                    "Berth test CA"
 #   make_cert DIR NAME [SAN...]      DIR/NAME.pem, DIR/NAME.key signed by DIR's CA; SANs as openssl
 #                                    writes them ("DNS:reg.test" "IP:127.0.0.1", which is the default)
 #   make_htpasswd FILE USER PASSWORD bcrypt, as docker-registry wants it
@@ -22,10 +23,10 @@
 REGISTRY_LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 make_ca() {
-    local dir=$1
+    local dir=$1 file=${2:-ca}
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
         -subj "/O=Berth tests/CN=Berth test CA" -addext "keyUsage=critical,keyCertSign,cRLSign" \
-        -keyout "$dir/ca.key" -out "$dir/ca.pem" 2>"$dir/openssl.log" || { cat "$dir/openssl.log"; return 1; }
+        -keyout "$dir/$file.key" -out "$dir/$file.pem" 2>"$dir/openssl.log" || { cat "$dir/openssl.log"; return 1; }
 }
 
 make_cert() {
