@@ -35,7 +35,7 @@ struct fetching {
     char diff_id[72];
     char name[TRASH_NAME]; /* in DIR/tmp */
     struct origin origin;
-    bool listed; /* in s->fetching */
+    bool abandoned; /* nobody wants it any more: it ends, nobody may join it */
     /* Shared with the worker. */
     volatile bool stop;
     _Atomic uint64_t done_bytes, tar_bytes;
@@ -43,8 +43,7 @@ struct fetching {
     int code;
     struct error err;
     struct fetch_result made;
-    UT_hash_handle hh;
-    struct fetching *prev, *next; /* s->running */
+    struct fetching *prev, *next; /* s->fetches */
 };
 
 struct want {
@@ -105,16 +104,18 @@ static bool is_wanted(const struct fetching *f) {
     return false;
 }
 
-static void unlist(struct fetching *f) {
-    if (f->listed)
-        HASH_DEL(f->s->fetching, f);
-    f->listed = false;
+static struct fetching *fetching_find(struct image_store *s, const char *hex) {
+    struct fetching *f;
+    DL_FOREACH (s->fetches, f)
+        if (!f->abandoned && str_eq(f->hex, hex))
+            return f;
+    return NULL;
 }
 
 static void abandon_if_unwanted(struct fetching *f) {
     if (!f || is_wanted(f))
         return;
-    unlist(f);
+    f->abandoned = true;
     f->stop = true;
 }
 
@@ -165,9 +166,7 @@ static int fetching_new(struct image_pull *p, const struct want *w, struct fetch
     trash_name(f->name);
     if (workers_run(s->pullers, fetch_work, on_fetch_done, f) < 0)
         return error_set(err, -ENOMEM, "out of memory");
-    HASH_ADD_STR(s->fetching, hex, f);
-    f->listed = true;
-    DL_APPEND(s->running, f);
+    DL_APPEND(s->fetches, f);
     *ret = TAKE_PTR(f);
     return 0;
 }
@@ -190,7 +189,7 @@ static int want_start(struct image_pull *p, struct want *w, struct error *err) {
         layer_hold(w->layer);
         return 0;
     }
-    HASH_FIND_STR(p->s->fetching, hex, w->fetching);
+    w->fetching = fetching_find(p->s, hex);
     int r = w->fetching ? 0 : fetching_new(p, w, &w->fetching, err);
     w->fetched = r == 0 && !is_repeated(p, w);
     return r;
@@ -267,8 +266,7 @@ static void want_resolved(struct image_pull *p, struct want *w, struct fetching 
 static void step_fetched(struct fetching *f) {
     struct image_store *s = f->s;
     struct layer *layer = NULL;
-    DL_DELETE(s->running, f);
-    unlist(f);
+    DL_DELETE(s->fetches, f);
     if (f->code == 0)
         f->code = layer_commit(s, f->name, f->hex, &f->made, &layer, &f->err);
     if (f->code == 0)
@@ -290,7 +288,7 @@ static void step_fetched(struct fetching *f) {
 
 void pulls_stop(struct image_store *s) {
     struct fetching *f;
-    DL_FOREACH (s->running, f)
+    DL_FOREACH (s->fetches, f)
         f->stop = true;
 }
 

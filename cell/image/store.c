@@ -27,6 +27,7 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "common/base/clock.h"
 #include "common/base/fs.h"
@@ -179,7 +180,7 @@ static void sync_done(void *arg) {
         close(job->layers[i].fd);
     }
     s->sync_running = false;
-    for (struct layer *l = s->layers; l; l = l->hh.next)
+    for (struct layer *l = s->layers; l; l = l->next)
         if (!l->durable) {
             sync_later(s);
             break;
@@ -190,13 +191,13 @@ static void sync_done(void *arg) {
 static void step_sync(struct image_store *s) {
     if (s->sync_running)
         return; /* sync_done() looks again */
-    struct sync_job *job = mem_zalloc(sizeof *job + HASH_COUNT(s->layers) * sizeof job->layers[0]);
+    struct sync_job *job = mem_zalloc(sizeof *job + s->stats.layers * sizeof job->layers[0]);
     if (!job) {
         sync_later(s);
         return;
     }
     job->s = s;
-    for (struct layer *l = s->layers; l; l = l->hh.next) {
+    for (struct layer *l = s->layers; l; l = l->next) {
         struct sync_layer *to = &job->layers[job->n];
         if (l->durable || (to->fd = open_dir_at(s->layers_fd, l->hex)) < 0)
             continue;
@@ -218,12 +219,14 @@ static void on_sync_timer(evutil_socket_t fd, short what, void *arg) {
 
 struct layer *layer_find(struct image_store *s, const char *hex) {
     struct layer *layer;
-    HASH_FIND_STR(s->layers, hex, layer);
-    return layer;
+    DL_FOREACH (s->layers, layer)
+        if (str_eq(layer->hex, hex))
+            return layer;
+    return NULL;
 }
 
 static void layer_add(struct image_store *s, struct layer *layer) {
-    HASH_ADD_STR(s->layers, hex, layer);
+    DL_APPEND(s->layers, layer);
     s->stats.layers++;
     s->stats.bytes += layer->disk_bytes;
     if (!layer->durable && !event_pending(s->sync_timer, EV_TIMEOUT, NULL))
@@ -231,7 +234,7 @@ static void layer_add(struct image_store *s, struct layer *layer) {
 }
 
 static void layer_forget(struct image_store *s, struct layer *layer) {
-    HASH_DEL(s->layers, layer);
+    DL_DELETE(s->layers, layer);
     s->stats.layers--;
     s->stats.bytes -= layer->disk_bytes;
     free(layer);
@@ -285,7 +288,7 @@ void layer_release(struct image_store *s, struct layer *layer) {
 
 static struct layer *longest_unused(struct image_store *s) {
     struct layer *oldest = NULL;
-    for (struct layer *l = s->layers; l; l = l->hh.next)
+    for (struct layer *l = s->layers; l; l = l->next)
         if (!l->holds && (!oldest || l->used_ns < oldest->used_ns))
             oldest = l;
     return oldest;
@@ -506,9 +509,8 @@ void image_store_free(struct image_store *s) {
     pulls_stop(s);
     workers_free(s->pullers);
     workers_free(s->chores);
-    struct layer *layer, *tmp;
-    HASH_ITER (hh, s->layers, layer, tmp)
-        layer_forget(s, layer);
+    while (s->layers)
+        layer_forget(s, s->layers);
     if (s->sync_timer)
         event_free(s->sync_timer);
     close_fdp(&s->lock_fd);

@@ -5,7 +5,6 @@
 #define CELL_IMAGE_STORE_H
 
 #include <stdatomic.h>
-#include <uthash.h>
 
 #include "cell/image/fetch.h"
 #include "cell/image/image.h"
@@ -21,7 +20,7 @@ struct layer { /* one directory in DIR/layers */
     uint64_t used_ns; /* wall clock of the last release, kept across restarts */
     unsigned holds;   /* by leases and by pulls on their way to one */
     bool durable;     /* known to be on disk whole */
-    UT_hash_handle hh;
+    struct layer *prev, *next;
 };
 
 struct image_store {
@@ -36,9 +35,8 @@ struct image_store {
     struct event *sync_timer;
     bool sync_running;
     volatile bool stopping;
-    struct layer *layers;      /* by hex */
-    struct fetching *fetching; /* by hex: what pulls wait for */
-    struct fetching *running;  /* all that a worker has or will get, also abandoned ones */
+    struct layer *layers;     /* some hundreds at most */
+    struct fetching *fetches; /* all that a worker has or will get */
     struct image_pull *pulls;
     struct image_store_stats stats;
 };
