@@ -113,6 +113,8 @@ uint16_t container_host_port(const struct container *c, uint16_t container_port)
 pid_t container_pid(const struct container *c); /* main process, as the host sees it; 0: ended */
 const char *container_log_path(const struct container *c); /* see log format in README.md */
 const char *container_dir(const struct container *c);
+/* How long each step of its making took, "step=ms ..."; "" for an adopted one. */
+const char *container_timings(const struct container *c);
 void container_set_owner(struct container *c, void *owner);
 void *container_owner(const struct container *c);
 /* Opens a TCP socket inside the container's network namespace, unconnected, non-blocking: tells who
