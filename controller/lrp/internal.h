@@ -43,6 +43,7 @@
 #define REASON_MAX         1024 /* bbs:db/sqldb/actual_lrp_db.go */
 #define ROUTE_TOMBSTONES   4096
 #define ZONES_MAX          1024
+#define ENDPOINTS_MAX      10000 /* of one route: about 650 kB, below the bus's largest message */
 
 #define NEVER UINT64_MAX
 

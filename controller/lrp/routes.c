@@ -187,7 +187,7 @@ static int build(const struct route *r, Berth__Route *ret, void **memory) {
     Berth__Endpoint *all = (Berth__Endpoint *)(list + most);
     for (size_t i = 0; i < r->destination_count; i++) {
         const struct process *p = r->destinations[i].process;
-        for (uint32_t k = 0; k < p->slot_count; k++) {
+        for (uint32_t k = 0; k < p->slot_count && n < ENDPOINTS_MAX; k++) {
             const struct instance *in = slot_serving(&p->slots[k]);
             const Berth__PortMapping *port = in ? routed_port(in, r->destinations[i].port) : NULL;
             if (!port || str_empty(in->address) || in->desired != p->want)
