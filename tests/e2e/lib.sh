@@ -10,7 +10,15 @@
 #   app_get APP PATH [CURL...]  asks APP.localhost through the router
 #   status_of APP PATH          the status alone
 #   daemon_pid NAME             pid of controller, cell, router or registry
+#   is_up NAME                  whether the daemon says that it is healthy
+#   crash NAME                  kill -9; its supervisor starts it again after a second
+#   hold_down NAME, let_up NAME kill -9 and kept down, by stopping its supervisor; up again
+#   restart_daemon NAME         as an operator does after a change of DIR/etc/NAME.ini
+#   no_sanitizer_report         when the programs were built with sanitizers: they found nothing
 #   finish                      last line of a test: exit 0 when every check held
+#
+# A test that may run beside others sets E2E_DIR, E2E_NAME, the ports and, for its containers, E2E_CELL
+# before it sources this.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 . "$ROOT/tests/lib/registry.sh"
@@ -18,21 +26,26 @@ BERTH_BUILD=${BERTH_BUILD:-$ROOT/build}
 checks_failed=0
 
 : "${E2E_DIR:=/var/lib/berth-e2e}" "${E2E_HTTP:=18080}" "${E2E_HTTPS:=18443}" "${E2E_API:=19443}" \
-    "${E2E_REGISTRY:=17450}" "${E2E_BASE:=17400}"
-E2E_ARGUMENTS=(--dir "$E2E_DIR" --name berthe2e --build-dir "$BERTH_BUILD" --http-port "$E2E_HTTP"
+    "${E2E_REGISTRY:=17450}" "${E2E_BASE:=17400}" "${E2E_NAME:=berthe2e}" "${E2E_CELL:=}"
+E2E_ARGUMENTS=(--dir "$E2E_DIR" --name "$E2E_NAME" --build-dir "$BERTH_BUILD" --http-port "$E2E_HTTP"
     --https-port "$E2E_HTTPS" --api-port "$E2E_API" --registry-port "$E2E_REGISTRY" --base-port "$E2E_BASE")
 
+# In this shell: what COMMAND sets stays.
 check() {
-    local text=$1 said
+    local text=$1 said result
     shift
-    if said=$("$@" 2>&1); then
+    said=$(mktemp)
+    "$@" >"$said" 2>&1
+    result=$?
+    if [ $result = 0 ]; then
         echo "ok - $text"
     else
         echo "not ok - $text"
-        printf '%s\n' "$said" | tail -15 | sed 's/^/    /'
+        tail -15 "$said" | sed 's/^/    /'
         checks_failed=$((checks_failed + 1))
-        return 1
     fi
+    rm -f "$said"
+    return $result
 }
 
 check_not() {
@@ -52,6 +65,9 @@ cluster_up() {
     # What an interrupted run left behind.
     "$ROOT/deploy/quickstart" "${E2E_ARGUMENTS[@]}" --purge >"$QUICKSTART_LOG" 2>&1
     trap cluster_down EXIT
+    if [ -n "$E2E_CELL" ]; then
+        mkdir -p -m 0700 "$E2E_DIR/etc" && printf '%s\n' "$E2E_CELL" >"$E2E_DIR/etc/cell.local.ini"
+    fi
     trap 'exit 1' INT TERM
     quickstart "$@"
 }
@@ -74,14 +90,14 @@ quickstart() {
 }
 
 cluster_down() {
-    local result=$?
+    local result=$? name
     if [ "$checks_failed" != 0 ] || [ $result != 0 ]; then
-        local name
         for name in controller cell router; do
             echo "--- the end of $name.log"
             tail -25 "$E2E_DIR/log/$name.log" 2>/dev/null
         done
     fi
+    for name in controller cell router; do let_up $name; done
     "$ROOT/deploy/quickstart" "${E2E_ARGUMENTS[@]}" --purge >"$QUICKSTART_LOG" 2>&1 || tail -5 "$QUICKSTART_LOG"
     rm -f "$QUICKSTART_LOG"
     return $result
@@ -109,7 +125,46 @@ app_get() {
 status_of() { app_get "$1" "$2" -o /dev/null -w '%{http_code}'; }
 app_is() { [ "$(status_of "$1" "$2")" = "$3" ]; }
 
+# --- daemons -----------------------------------------------------------------------------------------
+
 daemon_pid() { cat "$E2E_DIR/run/$1.child"; }
+daemon_comm() { cat "/proc/$(daemon_pid "$1")/comm" 2>/dev/null; }
+
+# Admin addresses are base + 2 .. 4, as deploy/quickstart gives them.
+is_up() {
+    local port
+    case $1 in controller) port=2 ;; cell) port=3 ;; router) port=4 ;; esac
+    curl -sf -m 2 -o /dev/null "http://127.0.0.1:$((E2E_BASE + port))/healthz"
+}
+
+crash() { kill -KILL "$(daemon_pid "$1")"; }
+# Its supervisor put another process in the place of pid.
+is_replaced() {
+    local now
+    now=$(daemon_pid "$1") && [ "$now" != "$2" ] && [[ $(daemon_comm "$1") == berth-* ]]
+}
+supervisor_pid() { cat "$E2E_DIR/run/$1.pid" 2>/dev/null; }
+hold_down() {
+    kill -STOP "$(supervisor_pid "$1")" && crash "$1"
+}
+let_up() {
+    local pid
+    pid=$(supervisor_pid "$1") && kill -CONT "$pid" 2>/dev/null
+    return 0
+}
+restart_daemon() {
+    local was
+    was=$(daemon_pid "$1")
+    kill -TERM "$was" && wait_for 30 is_replaced "$1" "$was" && wait_for 20 is_up "$1"
+}
+
+# Reports of AddressSanitizer, LeakSanitizer and UBSan in the daemons' logs; leaks are told at their end.
+no_sanitizer_report() {
+    ! grep -hE -A25 'ERROR: (Address|Leak)Sanitizer|runtime error:' "$E2E_DIR"/log/{controller,cell,router}.log
+}
+
+# --- apps --------------------------------------------------------------------------------------------
+
 
 # running APP N: N instances of its web process run.
 running() { berth app "$1" | grep -q "^instances: *$2/"; }
