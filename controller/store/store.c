@@ -57,27 +57,11 @@ static int read_key(struct store *s, int dir, bool fresh, struct error *err) {
 
 /* A known text sealed at the beginning tells at once whether the key is the right one. */
 static int check_key(struct store *s, struct error *err) {
-    _cleanup_(freep) char *hex = NULL, *text = NULL;
-    _cleanup_(freep) unsigned char *sealed = NULL;
-    size_t n = 0;
-    int r = store_setting_get(s, "key_check", &hex, err);
-    if (r == 0) {
-        n = strlen(hex) / 2;
-        sealed = malloc(n + 1);
-        if (!sealed)
-            return error_set(err, -ENOMEM, "out of memory opening the store");
-        if (hex_decode(hex, sealed, n) < 0 ||
-            seal_open(s->seal_key, "settings", "key_check", sealed, n, &text, NULL, NULL) < 0)
-            return error_set(err, -ENOKEY, "store.key is not the key of this database");
-        return 0;
-    }
-    if (r != -ENOENT || (r = seal(s->seal_key, "settings", "key_check", KEY_CHECK,
-                                  strlen(KEY_CHECK), &sealed, &n, err)) < 0)
-        return r;
-    if (!(hex = malloc(2 * n + 1)))
-        return error_set(err, -ENOMEM, "out of memory opening the store");
-    hex_encode(sealed, n, hex);
-    return store_setting_set(s, "key_check", hex, err);
+    _cleanup_(freep) char *text = NULL;
+    int r = store_secret_get(s, "key_check", &text, err);
+    if (r == -EBADMSG)
+        return error_set(err, -ENOKEY, "store.key is not the key of this database");
+    return r == -ENOENT ? store_secret_set(s, "key_check", KEY_CHECK, err) : r;
 }
 
 /* Stamps go on from the last one written, whatever the clock says now. */
@@ -219,6 +203,34 @@ int store_setting_set(struct store *s, const char *key, const char *value, struc
                    "INSERT INTO settings (key, value) VALUES (?1, ?2)"
                    " ON CONFLICT (key) DO UPDATE SET value = ?2",
                    (const char *[]){key, value}, 2, NULL, err);
+}
+
+/* Sealed settings are hex among the others. */
+int store_secret_get(struct store *s, const char *key, char **ret, struct error *err) {
+    _cleanup_(freep) char *hex = NULL;
+    int r = store_setting_get(s, key, &hex, err);
+    if (r < 0)
+        return r;
+    size_t n = strlen(hex) / 2;
+    _cleanup_(freep) unsigned char *sealed = malloc(n + 1);
+    if (!sealed)
+        return error_set(err, -ENOMEM, "out of memory reading a setting");
+    if (strlen(hex) % 2 || hex_decode(hex, sealed, n) < 0)
+        return error_set(err, -EBADMSG, "the setting %s is damaged", key);
+    return seal_open(s->seal_key, "settings", key, sealed, n, ret, NULL, err);
+}
+
+int store_secret_set(struct store *s, const char *key, const char *value, struct error *err) {
+    _cleanup_(freep) unsigned char *sealed = NULL;
+    size_t n = 0;
+    int r = seal(s->seal_key, "settings", key, value, strlen(value), &sealed, &n, err);
+    if (r < 0)
+        return r;
+    _cleanup_(freep) char *hex = malloc(2 * n + 1);
+    if (!hex)
+        return error_set(err, -ENOMEM, "out of memory writing a setting");
+    hex_encode(sealed, n, hex);
+    return store_setting_set(s, key, hex, err);
 }
 
 int store_backup(struct store *s, const char *path, struct error *err) {

@@ -105,5 +105,8 @@ struct store_query {
 int store_setting_get(struct store *s, const char *key, char **ret,
                       struct error *err); /* -ENOENT */
 int store_setting_set(struct store *s, const char *key, const char *value, struct error *err);
+/* The same, sealed. */
+int store_secret_get(struct store *s, const char *key, char **ret, struct error *err); /* -ENOENT */
+int store_secret_set(struct store *s, const char *key, const char *value, struct error *err);
 
 #endif
