@@ -28,22 +28,22 @@ static int lock_dir(struct store *s, int dir, struct error *err) {
     return 0;
 }
 
-static int read_key(struct store *s, int dir, bool fresh, struct error *err) {
+static int read_key(struct store *s, int dir, const char *path, bool fresh, struct error *err) {
     _cleanup_(freep) char *text = NULL;
     size_t n = 0;
-    int r = fs_read(dir, "store.key", 4096, &text, &n, err);
+    int r = fs_read(dir, path, 4096, &text, &n, err);
     if (r == -ENOENT && fresh) {
         char hex[2 * SEAL_KEY_SIZE + 2];
         random_bytes(s->seal_key, SEAL_KEY_SIZE);
         hex_encode(s->seal_key, SEAL_KEY_SIZE, hex);
         hex[2 * SEAL_KEY_SIZE] = '\n';
-        r = fs_write_atomic(dir, "store.key", 0600, hex, 2 * SEAL_KEY_SIZE + 1, err);
+        r = fs_write_atomic(dir, path, 0600, hex, 2 * SEAL_KEY_SIZE + 1, err);
         mem_wipe(hex, sizeof hex);
         return r;
     }
     if (r == -ENOENT)
-        return error_set(err, -ENOKEY,
-                         "store.key is missing: the database's secrets cannot be read");
+        return error_set(err, -ENOKEY, "%s is missing: the database's secrets cannot be read",
+                         path);
     if (r < 0)
         return r;
     while (n && (text[n - 1] == '\n' || text[n - 1] == '\r'))
@@ -51,7 +51,7 @@ static int read_key(struct store *s, int dir, bool fresh, struct error *err) {
     r = n == 2 * SEAL_KEY_SIZE ? hex_decode(text, s->seal_key, SEAL_KEY_SIZE) : -EINVAL;
     mem_wipe(text, n);
     if (r < 0)
-        return error_set(err, -ENOKEY, "store.key is not %d hex digits", 2 * SEAL_KEY_SIZE);
+        return error_set(err, -ENOKEY, "%s is not %d hex digits", path, 2 * SEAL_KEY_SIZE);
     return 0;
 }
 
@@ -98,7 +98,8 @@ static int open_database(struct store *s, const char *dir, bool *ret_fresh, stru
     return 0;
 }
 
-int store_open(struct store **ret, const char *dir, struct error *err) {
+int store_open_with_key(struct store **ret, const char *dir, const char *key_path,
+                        struct error *err) {
     _cleanup_(store_freep) struct store *s = mem_zalloc(sizeof *s);
     bool fresh = false;
     int r;
@@ -111,7 +112,7 @@ int store_open(struct store **ret, const char *dir, struct error *err) {
     if (fd < 0)
         return error_set(err, -errno, "cannot open %s: %s", dir, strerror(errno));
     if ((r = lock_dir(s, fd, err)) < 0 || (r = open_database(s, dir, &fresh, err)) < 0 ||
-        (r = read_key(s, fd, fresh, err)) < 0 ||
+        (r = read_key(s, fd, key_path, fresh, err)) < 0 ||
         (r = sql_exec(s,
                       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                       "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
@@ -122,6 +123,10 @@ int store_open(struct store **ret, const char *dir, struct error *err) {
         return r;
     *ret = TAKE_PTR(s);
     return 0;
+}
+
+int store_open(struct store **ret, const char *dir, struct error *err) {
+    return store_open_with_key(ret, dir, "store.key", err);
 }
 
 void store_free(struct store *s) {
