@@ -61,6 +61,7 @@ uint16_t api_port(const struct api *api); /* of the last api_listen() */
 int api_reload_certificates(struct api *api, struct error *err);
 /* No new connections; requests in flight are answered. */
 void api_drain(struct api *api);
+unsigned api_connections(const struct api *api); /* open ones, idle or not */
 /* Answers what is in flight with 503. The workers must still live, or be idle. */
 void api_free(struct api *api);
 DEFINE_FREEP(api)

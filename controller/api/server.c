@@ -392,6 +392,10 @@ unsigned server_connections(const struct server *s) {
     return s->connections;
 }
 
+unsigned api_connections(const struct api *api) {
+    return api->server ? server_connections(api->server) : 0;
+}
+
 void server_free(struct server *s) {
     if (!s)
         return;
