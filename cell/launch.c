@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "cell/env.h"
+#include "cell/instance_env.h"
 #include "common/base/str.h"
 
 #define MIB           (1024u * 1024u)
@@ -20,7 +20,7 @@ uint64_t launch_cpu_shares(uint32_t memory_mb) {
 }
 
 void launch_fini(struct launch *l) {
-    env_free(l->env);
+    instance_env_free(l->env);
     free(l->argv);
     free(l->ports);
     free(l->note);
@@ -76,7 +76,8 @@ int launch_prepare(struct launch *l, const Berth__Assignment *a, const struct im
     int r;
     *l = (struct launch){0};
     if ((r = copy_argv(l, lrp, err)) < 0 || (r = copy_ports(l, lrp, err)) < 0 ||
-        (r = env_build(&l->env, a, err)) < 0 || (r = pack_note(l, a, lease, wall_ns, err)) < 0) {
+        (r = instance_env_build(&l->env, a, err)) < 0 ||
+        (r = pack_note(l, a, lease, wall_ns, err)) < 0) {
         launch_fini(l);
         return r;
     }

@@ -8,7 +8,10 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#define HASH_NONFATAL_OOM 1
+/* Without memory an element is left out of the table (its hh.tbl stays NULL), nothing exits. */
+#define HASH_NONFATAL_OOM            1
+#define uthash_nonfatal_oom(element) ((void)0)
+#define HASH_FUNCTION                HASH_FNV /* the default one is no clean C to every compiler */
 #include <uthash.h>
 #include <utlist.h>
 

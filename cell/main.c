@@ -1,0 +1,121 @@
+/* main.c - berth-cell: table of contents. */
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <stdio.h>
+
+#include "cell/agent.h"
+#include "cell/settings.h"
+#include "common/base/daemon.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+
+struct cell {
+    int argc;
+    char **argv;
+    struct settings settings;
+    struct event_base *loop;
+    struct agent *agent;
+    struct daemon *daemon;
+};
+
+static void cell_fini(struct cell *c) {
+    daemon_free(c->daemon);
+    agent_free(c->agent);
+    if (c->loop)
+        event_base_free(c->loop);
+    settings_fini(&c->settings);
+}
+
+static int fail(const char *what, const struct error *err) {
+    log_error(what, "why=%s", log_quote(err->msg));
+    return 1;
+}
+
+static void on_stop(void *data) {
+    struct cell *c = data;
+    agent_stop(c->agent); /* containers run on */
+}
+
+/* Reads the configuration again for the log's level and format; all else needs a restart. */
+static void on_reload(void *data) {
+    struct cell *c = data;
+    _cleanup_(settings_fini) struct settings fresh = {0};
+    struct error err = {0};
+    if (settings_load(&fresh, c->argc, c->argv, &err) < 0 ||
+        log_setup(fresh.log_level, fresh.log_format) < 0)
+        log_error("configuration not reloaded", "why=%s", log_quote(err.msg));
+    else
+        log_info("configuration reloaded", "log_level=%s", fresh.log_level);
+}
+
+static const char *health(void *data) {
+    struct cell *c = data;
+    return agent_health(c->agent);
+}
+
+static void metrics(struct strbuf *out, void *data) {
+    struct cell *c = data;
+    agent_metrics(c->agent, out);
+}
+
+static void on_instances_page(struct evhttp_request *req, void *data) {
+    struct cell *c = data;
+    _cleanup_(strbuf_fini) struct strbuf text = {0};
+    struct evbuffer *body = evbuffer_new();
+    agent_instances_page(c->agent, &text);
+    if (body && text.n)
+        evbuffer_add(body, text.p, text.n);
+    evhttp_add_header(evhttp_request_get_output_headers(req), "Content-Type",
+                      "text/plain; charset=utf-8");
+    evhttp_send_reply(req, HTTP_OK, "OK", body);
+    if (body)
+        evbuffer_free(body);
+}
+
+/* "--purge" is no key: takes it out of argv. */
+static bool take_purge(int *argc, char **argv) {
+    bool found = false;
+    int n = 0;
+    for (int i = 0; i < *argc; i++) {
+        if (str_eq(argv[i], "--purge"))
+            found = true;
+        else
+            argv[n++] = argv[i];
+    }
+    argv[n] = NULL;
+    *argc = n;
+    return found;
+}
+
+int main(int argc, char **argv) {
+    _cleanup_(cell_fini) struct cell cell = {.argv = argv};
+    const struct daemon_ops ops = {on_stop, on_reload, health, metrics, &cell};
+    struct error err = {0};
+    bool purge = take_purge(&argc, argv);
+    cell.argc = argc;
+
+    int outcome = settings_load(&cell.settings, argc, argv, &err);
+    if (outcome < 0)
+        return fail("configuration", &err);
+    if (outcome == CONFIG_DONE)
+        return 0;
+    if (log_setup(cell.settings.log_level, cell.settings.log_format) < 0)
+        return fprintf(stderr, "log_level or log_format is none\n"), 1;
+    if (outcome == CONFIG_CHECK)
+        return puts("the configuration is fine"), 0;
+    if (!(cell.loop = event_base_new()))
+        return fail("start", &(struct error){.msg = "no event loop"});
+    daemon_raise_nofile();
+    if (purge)
+        return agent_purge(cell.loop, &cell.settings, &err) < 0 ? fail("purge", &err) : 0;
+    if (agent_new(&cell.agent, cell.loop, &cell.settings, &err) < 0)
+        return fail("start", &err);
+    if (daemon_new(&cell.daemon, cell.loop, cell.settings.admin, &ops, &err) < 0)
+        return fail("start", &err);
+    daemon_add_page(cell.daemon, "/instances", on_instances_page, &cell);
+    daemon_ready(cell.daemon, "berth-cell");
+    event_base_dispatch(cell.loop);
+    return 0;
+}

@@ -1,0 +1,31 @@
+/* settings.h - every key of berth-cell's configuration. */
+#ifndef CELL_SETTINGS_H
+#define CELL_SETTINGS_H
+
+#include <stdint.h>
+
+#include "common/base/config.h"
+#include "common/base/error.h"
+
+struct registry_config;
+
+struct settings {
+    char *controller, *controller_logs; /* "tcp://host:port" */
+    char *key_file, *name, *zone, *address;
+    char *state_dir, *run_dir, *prefix;
+    char *subnet, *dns, *allow_networks, *deny_networks, *runtime;
+    uint64_t id_base, id_range, port_first, port_count;
+    uint64_t memory, disk, max_containers; /* bytes; 0: what the host has */
+    uint64_t default_disk, default_pids, default_nofile;
+    uint64_t max_layer, max_image, max_entries, max_ratio, cache, pull_threads;
+    uint64_t log_buffer;
+    char *admin, *log_level, *log_format;
+    struct registry_config *registries;
+};
+
+/* An enum config_outcome, or a negative errno. `s` is zeroed by the caller; settings_fini() also
+ * after a failure. */
+int settings_load(struct settings *s, int argc, char **argv, struct error *err);
+void settings_fini(struct settings *s); /* guard for _cleanup_ */
+
+#endif

@@ -1,0 +1,83 @@
+/* status.c - what the agent tells its operator: health, instances, metrics. */
+#include <inttypes.h>
+#include <utlist.h>
+
+#include "cell/agent_parts.h"
+#include "common/base/daemon.h"
+
+const char *agent_health(struct agent *a) {
+    return sync_is_up(a->sync) ? NULL : "not connected to the controller; instances run on\n";
+}
+
+void agent_instances_page(struct agent *a, struct strbuf *out) {
+    struct tracked *t;
+    DL_FOREACH (a->instances, t) {
+        Berth__ActualLrp lrp;
+        instance_describe(t->in, &lrp);
+        strbuf_printf(out, "%s %s app=%s index=%u memory_mb=%u%s%s\n", lrp.instance_guid,
+                      instance_state_name(instance_state(t->in)), lrp.app_guid, lrp.index,
+                      lrp.memory_mb, *lrp.detail ? " " : "", lrp.detail);
+    }
+}
+
+void agent_metrics(struct agent *a, struct strbuf *out) {
+    struct image_store_stats images;
+    struct outbox_counters lines;
+    struct bus_counters bus;
+    Berth__Capacity left = BERTH__CAPACITY__INIT;
+    uint64_t by_state[INSTANCE_STATES] = {0};
+    struct tracked *t;
+    image_store_stats(a->store, &images);
+    outbox_counters(a->outbox, &lines);
+    sync_counters(a->sync, &bus);
+    agent_free_capacity(a, &left);
+    DL_FOREACH (a->instances, t)
+        by_state[instance_state(t->in)]++;
+    strbuf_puts(out, "# HELP berth_cell_instances Instances by state.\n"
+                     "# TYPE berth_cell_instances gauge\n");
+    for (int s = 0; s < INSTANCE_STATES; s++)
+        strbuf_printf(out, "berth_cell_instances{state=\"%s\"} %" PRIu64 "\n",
+                      instance_state_name((enum instance_state)s), by_state[s]);
+    const struct {
+        const char *name, *type, *help;
+        uint64_t value;
+    } rows[] = {
+        {"berth_cell_connected", "gauge", "1 while watch and report stand.", sync_is_up(a->sync)},
+        {"berth_cell_memory_mb", "gauge", "Memory for containers, in MB.", a->total.memory_mb},
+        {"berth_cell_memory_free_mb", "gauge", "The part of it not held.", left.memory_mb},
+        {"berth_cell_disk_mb", "gauge", "Disk for containers, in MB.", a->total.disk_mb},
+        {"berth_cell_disk_free_mb", "gauge", "The part of it not held.", left.disk_mb},
+        {"berth_cell_containers_started_total", "counter", "Containers made.", a->counters.started},
+        {"berth_cell_instances_adopted_total", "counter", "Containers found running at start.",
+         a->counters.adopted},
+        {"berth_cell_instances_crashed_total", "counter", "Instances that ended unasked.",
+         a->counters.crashed},
+        {"berth_cell_instances_stopped_total", "counter", "Instances that ended as asked.",
+         a->counters.stopped},
+        {"berth_cell_platform_faults_total", "counter", "Crashes that were not the app's fault.",
+         a->counters.platform_faults},
+        {"berth_cell_layers", "gauge", "Layers in the cache.", images.layers},
+        {"berth_cell_layer_bytes", "gauge", "Bytes of them on disk.", images.bytes},
+        {"berth_cell_pulls_total", "counter", "Images asked for.", images.pulls},
+        {"berth_cell_pulled_bytes_total", "counter", "Compressed bytes fetched.",
+         images.pulled_bytes},
+        {"berth_cell_layers_refused_total", "counter", "Layers refused as wrong or hostile.",
+         images.refused},
+        {"berth_cell_layers_collected_total", "counter", "Unused layers removed.",
+         images.collected},
+        {"berth_cell_log_lines_total", "counter", "Log lines queued.", lines.pushed},
+        {"berth_cell_log_lines_sent_total", "counter", "Log lines acknowledged.",
+         lines.acknowledged},
+        {"berth_cell_log_lines_lost_total", "counter", "Log lines dropped.", lines.lost},
+        {"berth_cell_log_buffer_bytes", "gauge", "Log lines on their way.",
+         outbox_bytes(a->outbox)},
+        {"berth_cell_bus_sent_total", "counter", "Bus messages sent.", bus.sent},
+        {"berth_cell_bus_received_total", "counter", "Bus messages taken.", bus.received},
+        {"berth_cell_bus_sessions_total", "counter", "Bus sessions opened.", bus.sessions},
+        {"berth_cell_bus_timeouts_total", "counter", "Bus answers overdue.", bus.timeouts},
+        {"berth_cell_bus_dropped_total", "counter", "Bus messages refused.",
+         bus.dropped_malformed + bus.dropped_unknown + bus.dropped_forged + bus.dropped_replayed},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        metric_put(out, rows[i].name, rows[i].type, rows[i].help, (double)rows[i].value);
+}
