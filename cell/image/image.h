@@ -30,7 +30,9 @@ struct image_limits {
     unsigned threads;         /* layers at a time */
 };
 
-/* Makes DIR and removes what an unfinished unpack left behind. `registries` is borrowed. */
+/* Makes DIR and removes what an unfinished unpack left behind. `registries` is borrowed. DIR
+ * becomes private to its owner (layers have set-id files) and must be on a file system that keeps
+ * trusted.* attributes. -EBUSY when another process has it. */
 int image_store_new(struct image_store **ret, struct event_base *loop, const char *dir,
                     const struct registry_config *registries, const struct image_limits *limits,
                     struct error *err);
@@ -38,7 +40,8 @@ int image_store_new(struct image_store **ret, struct event_base *loop, const cha
 void image_store_free(struct image_store *s);
 DEFINE_FREEP(image_store)
 
-/* Layers in use: while a lease lives they are not collected. */
+/* Layers in use: while a lease lives they are not collected. They are distinct: a layer that an
+ * image lists twice stands where it is highest, which hides the lower one entirely. */
 struct image_lease {
     size_t layer_count;
     char **layers;   /* absolute paths of layer directories, lowest first, NULL-terminated; owned */
@@ -65,7 +68,8 @@ int image_pull_start(struct image_store *s, const Berth__Image *image,
                      const struct image_pull_ops *ops, struct image_pull **ret, struct error *err);
 void image_pull_cancel(struct image_pull *p); /* no callback comes */
 
-/* A lease on layers that must be there already: for containers that outlived the agent.
+/* A lease on layers that must be there already: for containers that outlived the agent. Adopt all
+ * before the first lease is freed or pull started: these may collect what is not leased.
  * -ENOENT when one is missing. */
 int image_lease_adopt(struct image_store *s, const char *const *diff_ids, size_t n,
                       struct image_lease **ret, struct error *err);

@@ -352,8 +352,8 @@ static void step_progress(struct image_pull *p) {
         total += w->fetched ? w->size : 0;
         done += !w->fetched ? 0 : w->fetching ? MIN(w->fetching->done_bytes, w->size) : w->size;
     }
-    if (done == p->told_bytes)
-        return;
+    if (done <= p->told_bytes)
+        return; /* less: a layer is fetched again, from another source */
     p->told_bytes = done;
     p->ops.on_progress(p->ops.data, done, total); /* may cancel: `p` may be gone */
 }

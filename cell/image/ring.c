@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/mman.h>
 
 struct ring {
     pthread_mutex_t lock;
@@ -25,7 +26,10 @@ int ring_new(struct ring **ret, struct error *err) {
         return error_set(err, -ENOMEM, "out of memory");
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);
-    r->memory = malloc(RING_BLOCKS * RING_BLOCK_BYTES);
+    /* Mapped, so that an agent that pulls once a day gives it back. */
+    void *memory = mmap(NULL, RING_BLOCKS * RING_BLOCK_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    r->memory = memory == MAP_FAILED ? NULL : memory;
     if (!r->memory)
         return error_set(err, -ENOMEM, "out of memory");
     *ret = TAKE_PTR(r);
@@ -37,7 +41,8 @@ void ring_free(struct ring *r) {
         return;
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
-    free(r->memory);
+    if (r->memory)
+        munmap(r->memory, RING_BLOCKS * RING_BLOCK_BYTES);
     free(r);
 }
 

@@ -19,6 +19,9 @@
 #define BLOCK_BYTES 4096u
 #define INODE_BYTES 256u
 
+/* What the names of directories may take in memory until the end: a million ordinary ones. */
+#define MAX_PATHS_BYTES ((size_t)64 * 1024 * 1024)
+
 #define OPAQUE_XATTR "trusted.overlay.opaque"
 
 void tree_init(struct tree *t, int root) {
@@ -179,6 +182,8 @@ static int clear_place(struct tree *t, const char *name, struct error *err) {
 
 static int remember_time(struct tree *t, const char *path, const struct timespec *mtime,
                          struct error *err) {
+    if (t->paths.n > MAX_PATHS_BYTES)
+        return error_set(err, -EFBIG, "the names of the layer's directories are too long together");
     if (t->time_count == t->time_cap) {
         size_t cap = t->time_cap ? t->time_cap * 2 : 256;
         struct dir_time *times = mem_resize(t->times, cap, sizeof *times);

@@ -5,8 +5,8 @@
  * brought are followed within it, and refused where they lead out (or are absolute).
  *
  * Paths are relative, without "", "." or ".." components; "" is the root itself. Each function
- * replaces what stood at its path. Errors are -EBADMSG when the archive is to blame, else what the
- * kernel said. The calling thread's umask must be 0. */
+ * replaces what stood at its path. Errors are -EBADMSG or -EFBIG when the archive is to blame, else
+ * what the kernel said. The calling thread's umask must be 0. */
 #ifndef CELL_IMAGE_TREE_H
 #define CELL_IMAGE_TREE_H
 

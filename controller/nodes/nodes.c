@@ -157,6 +157,8 @@ int nodes_new(struct nodes **ret, const struct nodes_deps *deps, struct error *e
                                 .logs_url = deps->logs_url,
                                 .master_key = deps->master_key,
                                 .gen = deps->gen,
+                                .previous_master_key = deps->previous_master_key,
+                                .previous_gen = deps->previous_gen,
                                 .watch_wait_ms = BUS_WATCH_WAIT_MS};
     memcpy(config.epoch, n->epoch, sizeof config.epoch);
     const struct hub_ops ops = {.knows = on_knows,
@@ -172,6 +174,10 @@ int nodes_new(struct nodes **ret, const struct nodes_deps *deps, struct error *e
 }
 
 /* --- looking --- */
+
+bool nodes_is_listening(const struct nodes *n) {
+    return hub_is_listening(n->hub);
+}
 
 void nodes_page(struct nodes *n, struct strbuf *out) {
     uint64_t now_ms = clock_mono_ms();

@@ -4,6 +4,7 @@
 #ifndef CONTROLLER_NODES_NODES_H
 #define CONTROLLER_NODES_NODES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/error.h"
@@ -32,6 +33,8 @@ struct nodes_deps {
     const char *control_url, *logs_url;
     const uint8_t *master_key; /* BUS_KEY_SIZE bytes */
     uint8_t gen;
+    const uint8_t *previous_master_key; /* while keys are rotated; NULL: none */
+    uint8_t previous_gen;
     uint32_t watch_wait_ms;   /* 0: BUS_WATCH_WAIT_MS */
     const char *revoked_path; /* ids in hex, one a line, that may not speak; need not exist */
 };
@@ -49,6 +52,8 @@ void nodes_routes_changed(struct nodes *n);
 int nodes_reload(struct nodes *n, struct error *err);
 /* Adds an id (hex) to the file. -EINVAL: it is none. */
 int nodes_revoke(const char *revoked_path, const char *id, struct error *err);
+
+bool nodes_is_listening(const struct nodes *n);
 
 /* When a node of this kind was last heard, and its name; for the admin page. */
 void nodes_page(struct nodes *n, struct strbuf *out);

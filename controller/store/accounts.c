@@ -81,6 +81,11 @@ static const struct table user_table = {
 };
 STORE_DEFINE(user)
 
+int store_user_find(struct store *s, const char *username, struct user_row *ret,
+                    struct error *err) {
+    return table_get(s, &user_table, "username", username, ret, err);
+}
+
 static const struct column role_columns[] = {
     COLUMN_HEAD(role_row),
     COLUMN(role_row, COLUMN_TEXT, type),

@@ -36,6 +36,9 @@ struct user_row {
 };
 STORE_DECLARE(user)
 
+int store_user_find(struct store *s, const char *username, struct user_row *ret,
+                    struct error *err); /* -ENOENT */
+
 /* Filters: guids types user_guids space_guids organization_guids. */
 struct role_row {
     STORE_ROW_HEAD;

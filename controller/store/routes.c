@@ -11,7 +11,10 @@ static const struct column domain_columns[] = {
 };
 
 static const struct filter domain_filters[] = {
-    {"guids", "t.guid"}, {"names", "t.name"}, {"organization_guids", "t.org_guid"}};
+    {"guids", "t.guid"},
+    {"names", "t.name"},
+    {"organization_guids", "t.org_guid"},
+    {"available_to", "(t.org_guid IS NULL OR t.org_guid", ")"}};
 
 static const struct table domain_table = {
     .name = "domains",
@@ -75,6 +78,9 @@ static const struct column destination_columns[] = {
     COLUMN_READ(destination_row, COLUMN_TEXT, host, "r.host"),
     COLUMN_READ(destination_row, COLUMN_TEXT, path, "r.path"),
     COLUMN_READ(destination_row, COLUMN_TEXT, domain_name, "d.name"),
+    COLUMN_READ(destination_row, COLUMN_TEXT, image_ports,
+                "(SELECT dr.ports FROM apps a JOIN droplets dr ON dr.guid = a.droplet_guid"
+                " WHERE a.guid = t.app_guid)"),
 };
 
 static const struct filter destination_filters[] = {

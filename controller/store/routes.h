@@ -4,7 +4,8 @@
 
 #include "controller/store/store.h"
 
-/* Filters: guids names organization_guids (owner). Orders: name too. */
+/* Filters: guids names organization_guids (owner) available_to (shared, or this org's). Orders:
+ * name too. */
 struct domain_row {
     STORE_ROW_HEAD;
     char *name; /* lower case; unique */
@@ -35,6 +36,7 @@ struct destination_row {
     uint64_t port;                   /* container port; 0: the image's lowest or 8080 */
     char *protocol;                  /* "http1" */
     char *host, *path, *domain_name; /* read only: the route's */
+    char *image_ports;               /* read only: `ports` of the app's current droplet */
 };
 STORE_DECLARE(destination)
 

@@ -28,22 +28,22 @@ static int lock_dir(struct store *s, int dir, struct error *err) {
     return 0;
 }
 
-static int read_key(struct store *s, int dir, bool fresh, struct error *err) {
+static int read_key(struct store *s, int dir, const char *path, bool fresh, struct error *err) {
     _cleanup_(freep) char *text = NULL;
     size_t n = 0;
-    int r = fs_read(dir, "store.key", 4096, &text, &n, err);
+    int r = fs_read(dir, path, 4096, &text, &n, err);
     if (r == -ENOENT && fresh) {
         char hex[2 * SEAL_KEY_SIZE + 2];
         random_bytes(s->seal_key, SEAL_KEY_SIZE);
         hex_encode(s->seal_key, SEAL_KEY_SIZE, hex);
         hex[2 * SEAL_KEY_SIZE] = '\n';
-        r = fs_write_atomic(dir, "store.key", 0600, hex, 2 * SEAL_KEY_SIZE + 1, err);
+        r = fs_write_atomic(dir, path, 0600, hex, 2 * SEAL_KEY_SIZE + 1, err);
         mem_wipe(hex, sizeof hex);
         return r;
     }
     if (r == -ENOENT)
-        return error_set(err, -ENOKEY,
-                         "store.key is missing: the database's secrets cannot be read");
+        return error_set(err, -ENOKEY, "%s is missing: the database's secrets cannot be read",
+                         path);
     if (r < 0)
         return r;
     while (n && (text[n - 1] == '\n' || text[n - 1] == '\r'))
@@ -51,33 +51,17 @@ static int read_key(struct store *s, int dir, bool fresh, struct error *err) {
     r = n == 2 * SEAL_KEY_SIZE ? hex_decode(text, s->seal_key, SEAL_KEY_SIZE) : -EINVAL;
     mem_wipe(text, n);
     if (r < 0)
-        return error_set(err, -ENOKEY, "store.key is not %d hex digits", 2 * SEAL_KEY_SIZE);
+        return error_set(err, -ENOKEY, "%s is not %d hex digits", path, 2 * SEAL_KEY_SIZE);
     return 0;
 }
 
 /* A known text sealed at the beginning tells at once whether the key is the right one. */
 static int check_key(struct store *s, struct error *err) {
-    _cleanup_(freep) char *hex = NULL, *text = NULL;
-    _cleanup_(freep) unsigned char *sealed = NULL;
-    size_t n = 0;
-    int r = store_setting_get(s, "key_check", &hex, err);
-    if (r == 0) {
-        n = strlen(hex) / 2;
-        sealed = malloc(n + 1);
-        if (!sealed)
-            return error_set(err, -ENOMEM, "out of memory opening the store");
-        if (hex_decode(hex, sealed, n) < 0 ||
-            seal_open(s->seal_key, "settings", "key_check", sealed, n, &text, NULL, NULL) < 0)
-            return error_set(err, -ENOKEY, "store.key is not the key of this database");
-        return 0;
-    }
-    if (r != -ENOENT || (r = seal(s->seal_key, "settings", "key_check", KEY_CHECK,
-                                  strlen(KEY_CHECK), &sealed, &n, err)) < 0)
-        return r;
-    if (!(hex = malloc(2 * n + 1)))
-        return error_set(err, -ENOMEM, "out of memory opening the store");
-    hex_encode(sealed, n, hex);
-    return store_setting_set(s, "key_check", hex, err);
+    _cleanup_(freep) char *text = NULL;
+    int r = store_secret_get(s, "key_check", &text, err);
+    if (r == -EBADMSG)
+        return error_set(err, -ENOKEY, "store.key is not the key of this database");
+    return r == -ENOENT ? store_secret_set(s, "key_check", KEY_CHECK, err) : r;
 }
 
 /* Stamps go on from the last one written, whatever the clock says now. */
@@ -114,7 +98,8 @@ static int open_database(struct store *s, const char *dir, bool *ret_fresh, stru
     return 0;
 }
 
-int store_open(struct store **ret, const char *dir, struct error *err) {
+int store_open_with_key(struct store **ret, const char *dir, const char *key_path,
+                        struct error *err) {
     _cleanup_(store_freep) struct store *s = mem_zalloc(sizeof *s);
     bool fresh = false;
     int r;
@@ -127,7 +112,7 @@ int store_open(struct store **ret, const char *dir, struct error *err) {
     if (fd < 0)
         return error_set(err, -errno, "cannot open %s: %s", dir, strerror(errno));
     if ((r = lock_dir(s, fd, err)) < 0 || (r = open_database(s, dir, &fresh, err)) < 0 ||
-        (r = read_key(s, fd, fresh, err)) < 0 ||
+        (r = read_key(s, fd, key_path, fresh, err)) < 0 ||
         (r = sql_exec(s,
                       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                       "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
@@ -138,6 +123,10 @@ int store_open(struct store **ret, const char *dir, struct error *err) {
         return r;
     *ret = TAKE_PTR(s);
     return 0;
+}
+
+int store_open(struct store **ret, const char *dir, struct error *err) {
+    return store_open_with_key(ret, dir, "store.key", err);
 }
 
 void store_free(struct store *s) {
@@ -219,6 +208,34 @@ int store_setting_set(struct store *s, const char *key, const char *value, struc
                    "INSERT INTO settings (key, value) VALUES (?1, ?2)"
                    " ON CONFLICT (key) DO UPDATE SET value = ?2",
                    (const char *[]){key, value}, 2, NULL, err);
+}
+
+/* Sealed settings are hex among the others. */
+int store_secret_get(struct store *s, const char *key, char **ret, struct error *err) {
+    _cleanup_(freep) char *hex = NULL;
+    int r = store_setting_get(s, key, &hex, err);
+    if (r < 0)
+        return r;
+    size_t n = strlen(hex) / 2;
+    _cleanup_(freep) unsigned char *sealed = malloc(n + 1);
+    if (!sealed)
+        return error_set(err, -ENOMEM, "out of memory reading a setting");
+    if (strlen(hex) % 2 || hex_decode(hex, sealed, n) < 0)
+        return error_set(err, -EBADMSG, "the setting %s is damaged", key);
+    return seal_open(s->seal_key, "settings", key, sealed, n, ret, NULL, err);
+}
+
+int store_secret_set(struct store *s, const char *key, const char *value, struct error *err) {
+    _cleanup_(freep) unsigned char *sealed = NULL;
+    size_t n = 0;
+    int r = seal(s->seal_key, "settings", key, value, strlen(value), &sealed, &n, err);
+    if (r < 0)
+        return r;
+    _cleanup_(freep) char *hex = malloc(2 * n + 1);
+    if (!hex)
+        return error_set(err, -ENOMEM, "out of memory writing a setting");
+    hex_encode(sealed, n, hex);
+    return store_setting_set(s, key, hex, err);
 }
 
 int store_backup(struct store *s, const char *path, struct error *err) {

@@ -37,6 +37,9 @@ struct store;
  * (made with the database). Migrates older versions. -EBUSY: another process has it open. -ENOKEY:
  * the key is missing or another. -ENOTSUP: written by a newer Berth. */
 int store_open(struct store **ret, const char *dir, struct error *err);
+/* The key in another file: absolute, or relative to `dir`. */
+int store_open_with_key(struct store **ret, const char *dir, const char *key_path,
+                        struct error *err);
 void store_free(struct store *s); /* rolls back what was not committed */
 DEFINE_FREEP(store)
 
@@ -105,5 +108,8 @@ struct store_query {
 int store_setting_get(struct store *s, const char *key, char **ret,
                       struct error *err); /* -ENOENT */
 int store_setting_set(struct store *s, const char *key, const char *value, struct error *err);
+/* The same, sealed. */
+int store_secret_get(struct store *s, const char *key, char **ret, struct error *err); /* -ENOENT */
+int store_secret_set(struct store *s, const char *key, const char *value, struct error *err);
 
 #endif

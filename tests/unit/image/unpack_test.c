@@ -516,6 +516,25 @@ START_TEST(too_much_is_refused) {
 }
 END_TEST
 
+START_TEST(memory_for_names_is_bounded) {
+    char path[3850];
+    memset(path, 'n', sizeof path);
+    for (size_t i = 250; i < sizeof path; i += 251)
+        path[i] = '/';
+    strbuf_clear(&tar);
+    tar_pax(&tar, "path", path, sizeof path);
+    dir("d");
+    _cleanup_(strbuf_fini) struct strbuf one = tar;
+    tar = (struct strbuf){0};
+    for (size_t n = 0; n < (70u << 20); n += sizeof path)
+        strbuf_add(&tar, one.p, one.n);
+    tar_end(&tar);
+    struct error err = {0};
+    ck_assert_int_eq(unpack_limited(0, 0, &err), -EFBIG);
+    ck_assert_msg(strstr(err.msg, "names of the layer's directories"), "%s", err.msg);
+}
+END_TEST
+
 START_TEST(headers_are_bounded) {
     _cleanup_(strbuf_fini) struct strbuf value = {0};
     while (value.n < (2u << 20))
@@ -632,6 +651,7 @@ int main(void) {
         devices_are_refused,
         odd_whiteouts_are_refused,
         too_much_is_refused,
+        memory_for_names_is_bounded,
         headers_are_bounded,
         malformed_archives_are_refused,
         stopping_stops,

@@ -1,0 +1,81 @@
+/* app_features.c - the small facts about an app that clients ask for: permissions, features. */
+#include "controller/api/resources.h"
+
+int get_app_permissions(struct call *c) {
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    enum store_access access = STORE_ACCESS_WRITE;
+    struct error err = {0};
+    if (load_app(c, c->params[0], NEED_READ, &app) < 0)
+        return -1;
+    if (!c->identity.admin &&
+        store_space_access(c->api->deps.store, c->identity.guid, app.space_guid, &access, &err) < 0)
+        return fail_internal(c, &err);
+    return reply_json(c, 200,
+                      json_pack("{s:b,s:b}", "read_basic_data", 1, "read_sensitive_data",
+                                access == STORE_ACCESS_WRITE));
+}
+
+/* There is no SSH proxy: said as the real one says that an operator switched it off. */
+int get_app_ssh_enabled(struct call *c) {
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    if (load_app(c, c->params[0], NEED_READ, &app) < 0)
+        return -1;
+    return reply_json(c, 200, json_pack("{s:b,s:s}", "enabled", 0, "reason", "Disabled globally"));
+}
+
+static json_t *ssh_feature(const struct app_row *app) {
+    return json_pack("{s:s,s:s,s:b}", "name", "ssh", "description", "Enable SSHing into the app.",
+                     "enabled", app->ssh);
+}
+
+static json_t *revisions_feature(void) {
+    return json_pack("{s:s,s:s,s:b}", "name", "revisions", "description",
+                     "Enable versioning of an application", "enabled", 0);
+}
+
+int list_app_features(struct call *c) {
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    if (load_app(c, c->params[0], NEED_READ, &app) < 0)
+        return -1;
+    struct listing l = {.page = 1, .per_page = PER_PAGE_DEFAULT};
+    return reply_list(c, &l, 2, json_pack("[o,o]", ssh_feature(&app), revisions_feature()), NULL);
+}
+
+int get_app_feature(struct call *c) {
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    if (load_app(c, c->params[0], NEED_READ, &app) < 0)
+        return -1;
+    if (str_eq(c->params[1], "ssh"))
+        return reply_json(c, 200, ssh_feature(&app));
+    if (str_eq(c->params[1], "revisions"))
+        return reply_json(c, 200, revisions_feature());
+    return fail_not_found(c, "Feature");
+}
+
+int update_app_feature(struct call *c) {
+    static const struct field fields[] = {
+        {.name = "enabled", .kind = FIELD_BOOL, .required = true},
+    };
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    bool enabled = false;
+    if (load_app(c, c->params[0], NEED_WRITE, &app) < 0 || body_check_all(c, fields) < 0)
+        return -1;
+    body_bool(c->json, "enabled", &enabled);
+    if (!str_eq(c->params[1], "ssh"))
+        return str_eq(c->params[1], "revisions") && !enabled
+                   ? reply_json(c, 200, revisions_feature())
+                   : fail_invalid(c, "This platform has no feature '%.100s' to switch",
+                                  c->params[1]);
+    app.ssh = enabled;
+    if (app_update(c, &app) < 0)
+        return -1;
+    return reply_json(c, 200, ssh_feature(&app));
+}
+
+/* Tasks, revisions and sidecars of an app: none. */
+int list_app_nothing(struct call *c) {
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    if (load_app(c, c->params[0], NEED_READ, &app) < 0)
+        return -1;
+    return reply_empty_list(c);
+}

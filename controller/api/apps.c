@@ -1,0 +1,293 @@
+/* apps.c - /v3/apps: creating, changing, starting, stopping, deleting. */
+#include <errno.h>
+
+#include "common/base/clock.h"
+#include "controller/api/resources.h"
+#include "controller/store/flags.h"
+
+#define LIFECYCLE_DOCKER "docker"
+
+/* --- showing
+ * --------------------------------------------------------------------------------------
+ */
+
+static json_t *app_links(struct call *c, const char *guid) {
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "self",
+                     json_link(c, "/v3/apps/%s", guid), "environment_variables",
+                     json_link(c, "/v3/apps/%s/environment_variables", guid), "processes",
+                     json_link(c, "/v3/apps/%s/processes", guid), "packages",
+                     json_link(c, "/v3/apps/%s/packages", guid), "current_droplet",
+                     json_link(c, "/v3/apps/%s/droplets/current", guid), "droplets",
+                     json_link(c, "/v3/apps/%s/droplets", guid), "tasks",
+                     json_link(c, "/v3/apps/%s/tasks", guid), "start",
+                     json_link_post(c, "/v3/apps/%s/actions/start", guid), "stop",
+                     json_link_post(c, "/v3/apps/%s/actions/stop", guid), "revisions",
+                     json_link(c, "/v3/apps/%s/revisions", guid), "deployed_revisions",
+                     json_link(c, "/v3/apps/%s/revisions/deployed", guid), "features",
+                     json_link(c, "/v3/apps/%s/features", guid));
+}
+
+static json_t *app_json(struct call *c, const struct app_row *app) {
+    json_t *links = app_links(c, app->guid);
+    if (links &&
+        json_object_set_new(links, "space", json_link(c, "/v3/spaces/%s", app->space_guid)))
+        return json_decref(links), NULL;
+    return json_pack("{s:s,s:o,s:o,s:s,s:s,s:{s:s,s:{}},s:{s:o,s:o},s:o,s:o}", "guid", app->guid,
+                     "created_at", json_time(app->created_ns), "updated_at",
+                     json_time(app->updated_ns), "name", app->name, "state",
+                     app->started ? "STARTED" : "STOPPED", "lifecycle", "type", app->lifecycle,
+                     "data", "relationships", "space", json_relation(app->space_guid),
+                     "current_droplet", json_relation(app->droplet_guid), "metadata",
+                     json_metadata(app->labels, app->annotations), "links", links);
+}
+
+static bool includes(const char *list, const char *what) {
+    size_t n = strlen(what);
+    for (const char *p = list; p && *p; p += strcspn(p, ","), p += *p == ',')
+        if (strcspn(p, ",") == n && memcmp(p, what, n) == 0)
+            return true;
+    return false;
+}
+
+/* The spaces (and orgs) of these apps, each once. */
+static json_t *included_of(struct call *c, const struct app_rows *apps, const char *include) {
+    struct store *store = c->api->deps.store;
+    json_t *seen = json_object(), *spaces = json_array(), *orgs = json_array();
+    bool with_orgs = includes(include, "space.organization") || includes(include, "org");
+    for (size_t i = 0; i < apps->n; i++) {
+        _cleanup_(space_row_fini) struct space_row space = {0};
+        _cleanup_(org_row_fini) struct org_row org = {0};
+        if (!json_object_get(seen, apps->v[i].space_guid) &&
+            store_space_get(store, apps->v[i].space_guid, &space, NULL) == 0)
+            json_array_append_new(spaces, space_json(c, &space));
+        if (with_orgs && !json_object_get(seen, apps->v[i].org_guid) &&
+            store_org_get(store, apps->v[i].org_guid, &org, NULL) == 0)
+            json_array_append_new(orgs, org_json(c, &org));
+        json_object_set_new(seen, apps->v[i].space_guid, json_true());
+        json_object_set_new(seen, apps->v[i].org_guid, json_true());
+    }
+    json_decref(seen);
+    json_t *included = json_pack("{s:o}", "spaces", spaces);
+    if (with_orgs && included)
+        json_object_set_new(included, "organizations", orgs);
+    else
+        json_decref(orgs);
+    return included;
+}
+
+int list_apps(struct call *c) {
+    static const char *const filters[] = {"guids",  "names", "space_guids", "organization_guids",
+                                          "states", NULL};
+    static const char *const also[] = {"include", "lifecycle_type", NULL};
+    _cleanup_(listing_fini) struct listing l = {0};
+    _cleanup_(app_rows_fini) struct app_rows rows = {0};
+    struct error err = {0};
+    if (listing_parse(c, &l, filters, also) < 0)
+        return -1;
+    if (store_app_list(c->api->deps.store, &l.query, &rows, &err) < 0)
+        return fail_internal(c, &err);
+    json_t *list = json_array();
+    for (size_t i = 0; i < rows.n; i++)
+        if (json_array_append_new(list, app_json(c, &rows.v[i])))
+            return json_decref(list), fail_no_memory(c);
+    const char *include = call_query(c, "include");
+    return reply_list(c, &l, rows.total, list, include ? included_of(c, &rows, include) : NULL);
+}
+
+int get_app(struct call *c) {
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    if (load_app(c, c->params[0], NEED_READ, &app) < 0)
+        return -1;
+    return reply_json(c, 200, app_json(c, &app));
+}
+
+/* --- creating and changing
+ * ------------------------------------------------------------------------
+ */
+
+int app_name_ok(struct call *c, const char *name) {
+    for (const char *p = name; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            return fail_invalid(c, "Name contains invalid characters");
+    return 0;
+}
+
+int need_docker(struct call *c, const struct app_row *app) {
+    _cleanup_(flag_fini) struct flag flag = {0};
+    struct error err = {0};
+    if (!str_eq(app->lifecycle, LIFECYCLE_DOCKER))
+        return 0;
+    if (store_flag_get(c->api->deps.store, "diego_docker", &flag, &err) < 0)
+        return fail_internal(c, &err);
+    if (flag.enabled)
+        return 0;
+    return fail(c, CC_FEATURE_DISABLED, "Feature Disabled: %s",
+                flag.error_message ? flag.error_message : "diego_docker");
+}
+
+static int taken(struct call *c, const char *name) {
+    return fail_invalid(c, "App with the name '%s' already exists.", name);
+}
+
+int app_create(struct call *c, struct app_row *app) {
+    struct error err = {0};
+    _cleanup_(process_row_fini) struct process_row web = {0};
+    if (app_name_ok(c, app->name) < 0)
+        return -1;
+    app->ssh = false;
+    if (str_set(&app->lifecycle, LIFECYCLE_DOCKER) < 0)
+        return fail_no_memory(c);
+    int r = store_app_insert(c->api->deps.store, app, &err);
+    if (r == -EEXIST)
+        return taken(c, app->name);
+    if (r < 0)
+        return fail_internal(c, &err);
+    if (process_create(c, app->guid, "web", &web) < 0)
+        return -1;
+    return record_event(c, "audit.app.create", app,
+                        json_pack("{s:{s:s}}", "request", "name", app->name));
+}
+
+int app_update(struct call *c, struct app_row *app) {
+    struct error err = {0};
+    int r = store_app_update(c->api->deps.store, app, &err);
+    return r == -EEXIST ? taken(c, app->name) : r < 0 ? fail_internal(c, &err) : 0;
+}
+
+static const struct field lifecycle_fields[] = {
+    {.name = "type", .kind = FIELD_TEXT, .required = true, .min = 1},
+    {.name = "data", .kind = FIELD_OBJECT},
+};
+static const struct field space_field[] = {FIELD_RELATION("space", true)};
+
+static int check_lifecycle(struct call *c) {
+    const char *type = body_text(c->json, "lifecycle.type");
+    if (!type || str_eq(type, LIFECYCLE_DOCKER))
+        return 0;
+    return fail_invalid(c, "Lifecycle type must be '%s': this platform runs Docker images",
+                        LIFECYCLE_DOCKER);
+}
+
+int create_app(struct call *c) {
+    static const struct field fields[] = {
+        {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1},
+        FIELD_OF("lifecycle", false, lifecycle_fields),
+        FIELD_OF("relationships", true, space_field),
+        {.name = "environment_variables", .kind = FIELD_OBJECT},
+        FIELD_METADATA,
+    };
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    _cleanup_(app_row_fini) struct app_row made = {0};
+    _cleanup_(space_row_fini) struct space_row space = {0};
+    if (body_check_all(c, fields) < 0 || check_lifecycle(c) < 0)
+        return -1;
+    const char *space_guid = body_text(c->json, "relationships.space.data.guid");
+    if (store_space_get(c->api->deps.store, space_guid, &space, NULL) < 0 ||
+        need_space(c, space.guid, NEED_WRITE, "Space") < 0)
+        return c->errors
+                   ? -1
+                   : fail_invalid(c, "Invalid space. Ensure that the space exists and you have "
+                                     "access to it.");
+    if (str_set(&app.name, body_text(c->json, "name")) < 0 ||
+        str_set(&app.lifecycle, LIFECYCLE_DOCKER) < 0)
+        return fail_no_memory(c);
+    memcpy(app.space_guid, space.guid, GUID_SIZE);
+    const json_t *vars = body_at(c->json, "environment_variables");
+    if (need_docker(c, &app) < 0 || (json_is_object(vars) && env_merge(c, &app, vars, "") < 0) ||
+        metadata_merge(c, c->json, &app.labels, &app.annotations) < 0 || app_create(c, &app) < 0)
+        return -1;
+    if (load_app(c, app.guid, NEED_READ, &made) < 0)
+        return -1;
+    return reply_json(c, 201, app_json(c, &made));
+}
+
+int update_app(struct call *c) {
+    static const struct field fields[] = {
+        {.name = "name", .kind = FIELD_TEXT, .min = 1},
+        FIELD_OF("lifecycle", false, lifecycle_fields),
+        FIELD_METADATA,
+    };
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    if (load_app(c, c->params[0], NEED_WRITE, &app) < 0 || body_check_all(c, fields) < 0 ||
+        check_lifecycle(c) < 0)
+        return -1;
+    const char *name = body_text(c->json, "name");
+    if (name && (app_name_ok(c, name) < 0 || str_set(&app.name, name) < 0))
+        return c->errors ? -1 : fail_no_memory(c);
+    if (metadata_merge(c, c->json, &app.labels, &app.annotations) < 0 || app_update(c, &app) < 0 ||
+        record_event(c, "audit.app.update", &app, json_pack("{s:O}", "request", c->json)) < 0 ||
+        after_commit(c, AFTER_DESIRE_APP, app.guid) < 0)
+        return -1;
+    return reply_json(c, 200, app_json(c, &app));
+}
+
+int delete_app(struct call *c) {
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    struct error err = {0};
+    if (load_app(c, c->params[0], NEED_WRITE, &app) < 0 ||
+        record_event(c, "audit.app.delete-request", &app,
+                     json_pack("{s:{s:b}}", "request", "recursive", 1)) < 0)
+        return -1;
+    if (store_app_delete(c->api->deps.store, app.guid, &err) < 0)
+        return fail_internal(c, &err);
+    if (after_commit(c, AFTER_DESIRE_APP, app.guid) < 0 ||
+        after_commit(c, AFTER_FORGET_LOGS, app.guid) < 0)
+        return -1;
+    return reply_job(c, "app.delete");
+}
+
+/* --- start, stop, restart
+ * ---------------------------------------------------------------------------
+ */
+
+/* A start, and a restart, is a new version of each process: new instances, no crashes counted. */
+static int renew_processes(struct call *c, const struct app_row *app) {
+    _cleanup_(process_rows_fini) struct process_rows rows = {0};
+    if (app_processes(c, app->guid, &rows) < 0)
+        return -1;
+    for (size_t i = 0; i < rows.n; i++) {
+        process_renew(&rows.v[i]);
+        if (process_save(c, &rows.v[i]) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int begin(struct call *c, bool again, const char *event) {
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    if (load_app(c, c->params[0], NEED_WRITE, &app) < 0)
+        return -1;
+    if (!app.droplet_guid[0])
+        return fail_invalid(c, "Assign a droplet before starting this app.");
+    if (need_docker(c, &app) < 0)
+        return -1;
+    if (again || !app.started) {
+        app.started = true;
+        if (renew_processes(c, &app) < 0 || app_update(c, &app) < 0 ||
+            record_event(c, event, &app, NULL) < 0 ||
+            after_commit(c, AFTER_DESIRE_APP, app.guid) < 0)
+            return -1;
+    }
+    return reply_json(c, 200, app_json(c, &app));
+}
+
+int start_app(struct call *c) {
+    return begin(c, false, "audit.app.start");
+}
+
+int restart_app(struct call *c) {
+    return begin(c, true, "audit.app.restart");
+}
+
+int stop_app(struct call *c) {
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    if (load_app(c, c->params[0], NEED_WRITE, &app) < 0)
+        return -1;
+    if (app.started) {
+        app.started = false;
+        if (app_update(c, &app) < 0 || record_event(c, "audit.app.stop", &app, NULL) < 0 ||
+            after_commit(c, AFTER_DESIRE_APP, app.guid) < 0)
+            return -1;
+    }
+    return reply_json(c, 200, app_json(c, &app));
+}

@@ -1,0 +1,160 @@
+/* builds.c - a build asks the registry what a package's image is; its result is a droplet. */
+#include <errno.h>
+
+#include "controller/api/resources.h"
+
+#define STAGING_MEMORY_MB 1024 /* cc: staging.minimum_staging_memory_mb */
+#define STAGING_DISK_MB   6144 /* cc: staging.minimum_staging_disk_mb */
+/* The CLI asks at once and then every 3 s: most builds take less than this. */
+#define HOLD_MS 2500
+
+static json_t *build_json(struct call *c, const struct build_row *b) {
+    json_t *links = json_pack("{s:o,s:o}", "self", json_link(c, "/v3/builds/%s", b->guid), "app",
+                              json_link(c, "/v3/apps/%s", b->app_guid));
+    if (links && b->droplet_guid[0] &&
+        json_object_set_new(links, "droplet", json_link(c, "/v3/droplets/%s", b->droplet_guid)))
+        return json_decref(links), NULL;
+    json_t *droplet =
+        b->droplet_guid[0] ? json_pack("{s:s}", "guid", b->droplet_guid) : json_null();
+    return json_pack("{s:s,s:o,s:o,s:{s:s,s:o,s:o},s:s,s:I,s:I,s:n,s:o,s:{s:s,s:{}},s:{s:o},s:o,s:{"
+                     "s:o},s:o,s:o}",
+                     "guid", b->guid, "created_at", json_time(b->created_ns), "updated_at",
+                     json_time(b->updated_ns), "created_by", "guid", b->user_guid, "name",
+                     json_text_or_null(b->user_name), "email", json_text_or_null(b->user_name),
+                     "state", b->state, "staging_memory_in_mb", (json_int_t)b->memory_mb,
+                     "staging_disk_in_mb", (json_int_t)b->disk_mb,
+                     "staging_log_rate_limit_bytes_per_second", "error",
+                     json_text_or_null(b->error), "lifecycle", "type", "docker", "data", "package",
+                     "guid", json_guid_or_null(b->package_guid), "droplet", droplet,
+                     "relationships", "app", json_relation(b->app_guid), "metadata",
+                     json_metadata(b->labels, b->annotations), "links", links);
+}
+
+static int reply_builds(struct call *c, struct listing *l) {
+    _cleanup_(build_rows_fini) struct build_rows rows = {0};
+    struct error err = {0};
+    if (store_build_list(c->api->deps.store, &l->query, &rows, &err) < 0)
+        return fail_internal(c, &err);
+    json_t *list = json_array();
+    for (size_t i = 0; i < rows.n; i++)
+        if (json_array_append_new(list, build_json(c, &rows.v[i])))
+            return json_decref(list), fail_no_memory(c);
+    return reply_list(c, l, rows.total, list, NULL);
+}
+
+int list_builds(struct call *c) {
+    static const char *const filters[] = {"guids", "app_guids", "package_guids", "states", NULL};
+    _cleanup_(listing_fini) struct listing l = {0};
+    return listing_parse(c, &l, filters, NULL) < 0 ? -1 : reply_builds(c, &l);
+}
+
+int list_app_builds(struct call *c) {
+    static const char *const filters[] = {"guids", "states", NULL};
+    _cleanup_(listing_fini) struct listing l = {0};
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    const char *guid = c->params[0];
+    if (load_app(c, guid, NEED_READ, &app) < 0 || listing_parse(c, &l, filters, NULL) < 0)
+        return -1;
+    listing_add(&l, "app_guids", &guid);
+    return reply_builds(c, &l);
+}
+
+int get_build(struct call *c) {
+    _cleanup_(build_row_fini) struct build_row b = {0};
+    struct error err = {0};
+    int r = store_build_get(c->api->deps.store, c->params[0], &b, &err);
+    if (r == -ENOENT)
+        return fail_not_found(c, "Build");
+    if (r < 0)
+        return fail_internal(c, &err);
+    if (need_space(c, b.space_guid, NEED_READ, "Build") < 0)
+        return -1;
+    if (str_eq(b.state, "STAGING") && call_hold(c, HOLD_MS))
+        return 0;
+    return reply_json(c, 200, build_json(c, &b));
+}
+
+/* --- creating
+ * ---------------------------------------------------------------------------------------
+ */
+
+static int one_at_a_time(struct call *c, const char *app_guid) {
+    const char *staging = "STAGING";
+    struct store_filter filters[] = {{"app_guids", &app_guid, 1}, {"states", &staging, 1}};
+    struct store_query q = {.filters = filters, .filter_count = 2, .limit = 1};
+    _cleanup_(build_rows_fini) struct build_rows rows = {0};
+    struct error err = {0};
+    if (store_build_list(c->api->deps.store, &q, &rows, &err) < 0)
+        return fail_internal(c, &err);
+    return rows.n ? fail_plain(c, CC_STAGING_IN_PROGRESS) : 0;
+}
+
+static int load_package_of_build(struct call *c, struct package_row *package) {
+    struct error err = {0};
+    int r =
+        store_package_get(c->api->deps.store, body_text(c->json, "package.guid"), package, &err);
+    if (r < 0 && r != -ENOENT)
+        return fail_internal(c, &err);
+    if (r == 0 && need_space(c, package->space_guid, NEED_WRITE, "Package") == 0)
+        return str_eq(package->state, "READY")
+                   ? 0
+                   : fail(c, CC_BAD_REQUEST,
+                          "Bad request: Cannot stage package whose state is not ready.");
+    return c->errors
+               ? -1
+               : fail_invalid(c, "Unable to use package. Ensure that the package exists and you "
+                                 "have access to it.");
+}
+
+int create_build(struct call *c) {
+    static const struct field guid_fields[] = {
+        {.name = "guid", .kind = FIELD_TEXT, .required = true, .min = 1}};
+    static const struct field fields[] = {
+        FIELD_OF("package", true, guid_fields),
+        {.name = "lifecycle", .kind = FIELD_OBJECT, .nullable = true},
+        {.name = "staging_memory_in_mb",
+         .kind = FIELD_INT,
+         .nullable = true,
+         .min = 1,
+         .max = INT32_MAX},
+        {.name = "staging_disk_in_mb",
+         .kind = FIELD_INT,
+         .nullable = true,
+         .min = 1,
+         .max = INT32_MAX},
+        {.name = "staging_log_rate_limit_bytes_per_second",
+         .kind = FIELD_INT,
+         .nullable = true,
+         .min = -1,
+         .max = INT32_MAX},
+        FIELD_METADATA,
+    };
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    _cleanup_(package_row_fini) struct package_row package = {0};
+    _cleanup_(build_row_fini) struct build_row b = {0};
+    struct error err = {0};
+    int64_t memory = STAGING_MEMORY_MB, disk = STAGING_DISK_MB;
+    if (body_check_all(c, fields) < 0 || load_package_of_build(c, &package) < 0 ||
+        load_app(c, package.app_guid, NEED_WRITE, &app) < 0 || need_docker(c, &app) < 0 ||
+        one_at_a_time(c, app.guid) < 0)
+        return -1;
+    body_int(c->json, "staging_memory_in_mb", &memory);
+    body_int(c->json, "staging_disk_in_mb", &disk);
+    b.memory_mb = (uint64_t)memory;
+    b.disk_mb = (uint64_t)disk;
+    memcpy(b.app_guid, app.guid, GUID_SIZE);
+    memcpy(b.package_guid, package.guid, GUID_SIZE);
+    memcpy(b.user_guid, c->identity.guid, GUID_SIZE);
+    if (str_set(&b.state, "STAGING") < 0 || str_set(&b.user_name, c->identity.name) < 0)
+        return fail_no_memory(c);
+    if (metadata_merge(c, c->json, &b.labels, &b.annotations) < 0)
+        return -1;
+    if (store_build_insert(c->api->deps.store, &b, &err) < 0)
+        return fail_internal(c, &err);
+    if (record_event(c, "audit.app.build.create", &app,
+                     json_pack("{s:s,s:s}", "build_guid", b.guid, "package_guid", package.guid)) <
+            0 ||
+        after_commit(c, AFTER_STAGE, b.guid) < 0)
+        return -1;
+    return reply_json(c, 201, build_json(c, &b));
+}

@@ -1,0 +1,214 @@
+/* endpoints.c - the routing table of the API. controller/api/README.md lists the same; a test holds
+ * them equal. */
+#include <stdio.h>
+
+#include "controller/api/internal.h"
+#include "controller/api/resources.h"
+
+#define SPACE_ "/v3/spaces/:guid"
+#define ORG_   "/v3/organizations/:guid"
+#define APP_   "/v3/apps/:guid"
+
+/* clang-format off */
+const struct endpoint endpoints[] = {
+    /* --- discovery and log-in ------------------------------------------------------------- */
+    {"GET",    "/",                              ACCESS_PUBLIC, BODY_NONE, get_root},
+    {"GET",    "/v3",                            ACCESS_PUBLIC, BODY_NONE, get_v3},
+    {"GET",    "/v3/info",                       ACCESS_PUBLIC, BODY_NONE, get_v3_info},
+    {"GET",    "/v2/info",                       ACCESS_PUBLIC, BODY_NONE, get_v2_info},
+    {"GET",    "/login",                         ACCESS_PUBLIC, BODY_NONE, get_login},
+    {"POST",   "/oauth/token",                   ACCESS_PUBLIC, BODY_RAW,  post_token, .async = true},
+    {"DELETE", "/oauth/token/revoke/:jti",       ACCESS_WRITE,  BODY_NONE, delete_token},
+
+    /* --- organizations, spaces, users ------------------------------------------------------ */
+    {"GET",    "/v3/organizations",              ACCESS_READ,  BODY_NONE, list_orgs},
+    {"POST",   "/v3/organizations",              ACCESS_ADMIN, BODY_JSON, create_org},
+    {"GET",    ORG_,                             ACCESS_READ,  BODY_NONE, get_org},
+    {"PATCH",  ORG_,                             ACCESS_WRITE, BODY_JSON, update_org},
+    {"GET",    ORG_ "/domains",                  ACCESS_READ,  BODY_NONE, list_org_domains},
+    {"GET",    ORG_ "/domains/default",          ACCESS_READ,  BODY_NONE, get_default_domain},
+    {"GET",    ORG_ "/relationships/default_isolation_segment", ACCESS_READ, BODY_NONE, get_org_no_relation},
+    {"GET",    "/v3/organization_quotas",        ACCESS_READ,  BODY_NONE, list_quotas},
+    {"GET",    "/v3/organization_quotas/:guid",  ACCESS_READ,  BODY_NONE, get_quota},
+    {"GET",    "/v3/spaces",                     ACCESS_READ,  BODY_NONE, list_spaces},
+    {"POST",   "/v3/spaces",                     ACCESS_WRITE, BODY_JSON, create_space},
+    {"GET",    SPACE_,                           ACCESS_READ,  BODY_NONE, get_space},
+    {"PATCH",  SPACE_,                           ACCESS_WRITE, BODY_JSON, update_space},
+    {"DELETE", SPACE_,                           ACCESS_WRITE, BODY_NONE, delete_space},
+    {"GET",    SPACE_ "/features/ssh",           ACCESS_READ,  BODY_NONE, get_space_ssh},
+    {"GET",    SPACE_ "/relationships/isolation_segment", ACCESS_READ, BODY_NONE, get_space_no_relation},
+    {"GET",    SPACE_ "/running_security_groups", ACCESS_READ, BODY_NONE, list_space_nothing},
+    {"GET",    SPACE_ "/staging_security_groups", ACCESS_READ, BODY_NONE, list_space_nothing},
+    {"DELETE", SPACE_ "/routes",                 ACCESS_WRITE, BODY_NONE, delete_unmapped_routes},
+    {"POST",   SPACE_ "/actions/apply_manifest", ACCESS_WRITE, BODY_RAW,  apply_manifest},
+    {"POST",   SPACE_ "/manifest_diff",          ACCESS_WRITE, BODY_RAW,  diff_manifest},
+    {"GET",    "/v3/users",                      ACCESS_READ,  BODY_NONE, list_users},
+    {"GET",    "/v3/users/:guid",                ACCESS_READ,  BODY_NONE, get_user},
+    {"GET",    "/v3/roles",                      ACCESS_READ,  BODY_NONE, list_roles},
+    {"POST",   "/v3/roles",                      ACCESS_WRITE, BODY_JSON, create_role},
+    {"GET",    "/v3/roles/:guid",                ACCESS_READ,  BODY_NONE, get_role},
+    {"DELETE", "/v3/roles/:guid",                ACCESS_WRITE, BODY_NONE, delete_role},
+
+    /* --- apps -------------------------------------------------------------------------------- */
+    {"GET",    "/v3/apps",                       ACCESS_READ,  BODY_NONE, list_apps},
+    {"POST",   "/v3/apps",                       ACCESS_WRITE, BODY_JSON, create_app},
+    {"GET",    APP_,                             ACCESS_READ,  BODY_NONE, get_app},
+    {"PATCH",  APP_,                             ACCESS_WRITE, BODY_JSON, update_app},
+    {"DELETE", APP_,                             ACCESS_WRITE, BODY_NONE, delete_app},
+    {"POST",   APP_ "/actions/start",            ACCESS_WRITE, BODY_NONE, start_app},
+    {"POST",   APP_ "/actions/stop",             ACCESS_WRITE, BODY_NONE, stop_app},
+    {"POST",   APP_ "/actions/restart",          ACCESS_WRITE, BODY_NONE, restart_app},
+    {"GET",    APP_ "/env",                      ACCESS_READ,  BODY_NONE, get_app_env},
+    {"GET",    APP_ "/environment_variables",    ACCESS_READ,  BODY_NONE, get_app_vars},
+    {"PATCH",  APP_ "/environment_variables",    ACCESS_WRITE, BODY_JSON, update_app_vars},
+    {"GET",    APP_ "/manifest",                 ACCESS_READ,  BODY_NONE, get_app_manifest},
+    {"GET",    APP_ "/permissions",              ACCESS_READ,  BODY_NONE, get_app_permissions},
+    {"GET",    APP_ "/ssh_enabled",              ACCESS_READ,  BODY_NONE, get_app_ssh_enabled},
+    {"GET",    APP_ "/features",                 ACCESS_READ,  BODY_NONE, list_app_features},
+    {"GET",    APP_ "/features/:name",           ACCESS_READ,  BODY_NONE, get_app_feature},
+    {"PATCH",  APP_ "/features/:name",           ACCESS_WRITE, BODY_JSON, update_app_feature},
+    {"GET",    APP_ "/packages",                 ACCESS_READ,  BODY_NONE, list_app_packages},
+    {"GET",    APP_ "/builds",                   ACCESS_READ,  BODY_NONE, list_app_builds},
+    {"GET",    APP_ "/droplets",                 ACCESS_READ,  BODY_NONE, list_app_droplets},
+    {"GET",    APP_ "/droplets/current",         ACCESS_READ,  BODY_NONE, get_current_droplet},
+    {"GET",    APP_ "/relationships/current_droplet", ACCESS_READ,  BODY_NONE, get_current_relation},
+    {"PATCH",  APP_ "/relationships/current_droplet", ACCESS_WRITE, BODY_JSON, set_current_droplet},
+    {"GET",    APP_ "/routes",                   ACCESS_READ,  BODY_NONE, list_app_routes},
+    {"GET",    APP_ "/revisions",                ACCESS_READ,  BODY_NONE, list_app_nothing},
+    {"GET",    APP_ "/revisions/deployed",       ACCESS_READ,  BODY_NONE, list_app_nothing},
+    {"GET",    APP_ "/tasks",                    ACCESS_READ,  BODY_NONE, list_app_nothing},
+    {"GET",    APP_ "/sidecars",                 ACCESS_READ,  BODY_NONE, list_app_nothing},
+
+    /* --- processes --------------------------------------------------------------------------- */
+    {"GET",    APP_ "/processes",                ACCESS_READ,  BODY_NONE, list_app_processes},
+    {"GET",    APP_ "/processes/:type",          ACCESS_READ,  BODY_NONE, get_app_process},
+    {"PATCH",  APP_ "/processes/:type",          ACCESS_WRITE, BODY_JSON, update_app_process},
+    {"GET",    APP_ "/processes/:type/stats",    ACCESS_READ,  BODY_NONE, get_app_process_stats},
+    {"GET",    APP_ "/processes/:type/sidecars", ACCESS_READ,  BODY_NONE, list_app_process_nothing},
+    {"POST",   APP_ "/processes/:type/actions/scale",  ACCESS_WRITE, BODY_OPTIONAL, scale_app_process},
+    {"DELETE", APP_ "/processes/:type/instances/:index", ACCESS_WRITE, BODY_NONE, restart_app_instance},
+    {"GET",    "/v3/processes",                  ACCESS_READ,  BODY_NONE, list_processes},
+    {"GET",    "/v3/processes/:guid",            ACCESS_READ,  BODY_NONE, get_process},
+    {"PATCH",  "/v3/processes/:guid",            ACCESS_WRITE, BODY_JSON, update_process},
+    {"GET",    "/v3/processes/:guid/stats",      ACCESS_READ,  BODY_NONE, get_process_stats},
+    {"GET",    "/v3/processes/:guid/sidecars",   ACCESS_READ,  BODY_NONE, list_process_nothing},
+    {"POST",   "/v3/processes/:guid/actions/scale", ACCESS_WRITE, BODY_OPTIONAL, scale_process},
+    {"DELETE", "/v3/processes/:guid/instances/:index", ACCESS_WRITE, BODY_NONE, restart_instance},
+
+    /* --- packages, builds, droplets ----------------------------------------------------------- */
+    {"GET",    "/v3/packages",                   ACCESS_READ,  BODY_NONE, list_packages},
+    {"POST",   "/v3/packages",                   ACCESS_WRITE, BODY_JSON, create_package},
+    {"GET",    "/v3/packages/:guid",             ACCESS_READ,  BODY_NONE, get_package},
+    {"DELETE", "/v3/packages/:guid",             ACCESS_WRITE, BODY_NONE, delete_package},
+    {"GET",    "/v3/packages/:guid/droplets",    ACCESS_READ,  BODY_NONE, list_package_droplets},
+    {"GET",    "/v3/builds",                     ACCESS_READ,  BODY_NONE, list_builds},
+    {"POST",   "/v3/builds",                     ACCESS_WRITE, BODY_JSON, create_build},
+    {"GET",    "/v3/builds/:guid",               ACCESS_READ,  BODY_NONE, get_build},
+    {"GET",    "/v3/droplets",                   ACCESS_READ,  BODY_NONE, list_droplets},
+    {"GET",    "/v3/droplets/:guid",             ACCESS_READ,  BODY_NONE, get_droplet},
+    {"DELETE", "/v3/droplets/:guid",             ACCESS_WRITE, BODY_NONE, delete_droplet},
+
+    /* --- routes and domains ------------------------------------------------------------------- */
+    {"GET",    "/v3/routes",                     ACCESS_READ,  BODY_NONE, list_routes},
+    {"POST",   "/v3/routes",                     ACCESS_WRITE, BODY_JSON, create_route},
+    {"GET",    "/v3/routes/:guid",               ACCESS_READ,  BODY_NONE, get_route},
+    {"PATCH",  "/v3/routes/:guid",               ACCESS_WRITE, BODY_JSON, update_route},
+    {"DELETE", "/v3/routes/:guid",               ACCESS_WRITE, BODY_NONE, delete_route},
+    {"GET",    "/v3/routes/:guid/destinations",  ACCESS_READ,  BODY_NONE, list_destinations},
+    {"POST",   "/v3/routes/:guid/destinations",  ACCESS_WRITE, BODY_JSON, add_destinations},
+    {"PATCH",  "/v3/routes/:guid/destinations",  ACCESS_WRITE, BODY_JSON, replace_destinations},
+    {"DELETE", "/v3/routes/:guid/destinations/:destination", ACCESS_WRITE, BODY_NONE, delete_destination},
+    {"GET",    "/v3/domains",                    ACCESS_READ,  BODY_NONE, list_domains},
+    {"POST",   "/v3/domains",                    ACCESS_WRITE, BODY_JSON, create_domain},
+    {"GET",    "/v3/domains/:guid",              ACCESS_READ,  BODY_NONE, get_domain},
+    {"DELETE", "/v3/domains/:guid",              ACCESS_WRITE, BODY_NONE, delete_domain},
+    {"GET",    "/v3/domains/:guid/route_reservations", ACCESS_READ, BODY_NONE, get_route_reservation},
+
+    /* --- the platform -------------------------------------------------------------------------- */
+    {"GET",    "/v3/feature_flags",              ACCESS_READ,  BODY_NONE, list_flags},
+    {"GET",    "/v3/feature_flags/:name",        ACCESS_READ,  BODY_NONE, get_flag},
+    {"PATCH",  "/v3/feature_flags/:name",        ACCESS_ADMIN, BODY_JSON, update_flag},
+    {"GET",    "/v3/jobs/:guid",                 ACCESS_READ,  BODY_NONE, get_job},
+    {"GET",    "/v3/audit_events",               ACCESS_READ,  BODY_NONE, list_events},
+    {"GET",    "/v3/audit_events/:guid",         ACCESS_READ,  BODY_NONE, get_event},
+    {"GET",    "/v3/berth/cells",                ACCESS_ADMIN, BODY_NONE, list_cells},
+    {"GET",    "/v3/stacks",                     ACCESS_READ,  BODY_NONE, list_nothing},
+    {"GET",    "/v3/buildpacks",                 ACCESS_READ,  BODY_NONE, list_nothing},
+    {"GET",    "/v3/deployments",                ACCESS_READ,  BODY_NONE, list_nothing},
+    {"GET",    "/v3/tasks",                      ACCESS_READ,  BODY_NONE, list_nothing},
+    {"GET",    "/v3/isolation_segments",         ACCESS_READ,  BODY_NONE, list_nothing},
+    {"GET",    "/v3/security_groups",            ACCESS_READ,  BODY_NONE, list_nothing},
+    {"GET",    "/v3/space_quotas",               ACCESS_READ,  BODY_NONE, list_nothing},
+    {"GET",    "/v3/service_brokers",            ACCESS_READ,  BODY_NONE, list_nothing},
+    {"GET",    "/v3/service_offerings",          ACCESS_READ,  BODY_NONE, list_nothing},
+    {"GET",    "/v3/service_plans",              ACCESS_READ,  BODY_NONE, list_nothing},
+    {"GET",    "/v3/service_instances",          ACCESS_READ,  BODY_NONE, list_nothing},
+    {"GET",    "/v3/service_credential_bindings", ACCESS_READ, BODY_NONE, list_nothing},
+    {"GET",    "/v3/service_route_bindings",     ACCESS_READ,  BODY_NONE, list_nothing},
+
+    /* --- log-cache ------------------------------------------------------------------------------ */
+    {"GET",    "/api/v1/info",                   ACCESS_PUBLIC, BODY_NONE, get_log_info},
+    {"GET",    "/api/v1/read/:guid",             ACCESS_READ,   BODY_NONE, read_logs},
+};
+/* clang-format on */
+const size_t endpoint_count = ARRAY_SIZE(endpoints);
+
+static bool next_segment(const char **p, struct slice *ret) {
+    while (**p == '/')
+        (*p)++;
+    if (!**p)
+        return false;
+    size_t n = strcspn(*p, "/");
+    *ret = (struct slice){*p, n};
+    *p += n;
+    return true;
+}
+
+/* Segment by segment; a trailing slash (and a doubled one) makes no difference. */
+static bool matches(const char *pattern, const char *path, struct slice params[CALL_PARAMS_MAX],
+                    size_t *ret_n) {
+    struct slice want, got;
+    size_t n = 0;
+    for (;;) {
+        bool more = next_segment(&pattern, &want), have = next_segment(&path, &got);
+        if (more != have)
+            return false;
+        if (!more)
+            break;
+        if (want.p[0] == ':')
+            params[n++] = got;
+        else if (!slice_eq(want, got))
+            return false;
+    }
+    *ret_n = n;
+    return true;
+}
+
+static int take_params(struct call *c, const struct slice *params, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        c->params[i] = url_decode(params[i].p, params[i].n, false);
+        if (!c->params[i])
+            return fail_no_memory(c);
+        if (!str_is_utf8(c->params[i], strlen(c->params[i])))
+            return fail_plain(c, CC_UNKNOWN_REQUEST);
+    }
+    return 0;
+}
+
+/* "processes/web" before "processes/:type": the table has no two patterns where that matters but
+ * ".../droplets/current" and the like, whose literal form has no rival. */
+int endpoint_find(struct call *c) {
+    struct slice params[CALL_PARAMS_MAX];
+    size_t n = 0;
+    bool known = false;
+    for (size_t i = 0; i < endpoint_count; i++) {
+        if (!matches(endpoints[i].path, c->path, params, &n))
+            continue;
+        known = true;
+        if (!str_eq(endpoints[i].method, c->method))
+            continue;
+        c->endpoint = &endpoints[i];
+        return take_params(c, params, n);
+    }
+    return fail_plain(c, known ? CC_METHOD_NOT_ALLOWED : CC_UNKNOWN_REQUEST);
+}

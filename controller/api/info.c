@@ -1,0 +1,81 @@
+/* info.c - what clients read first: where things are, and which versions we speak. */
+#include "common/base/config.h"
+#include "controller/api/internal.h"
+#include "controller/api/resources.h"
+
+/* Above every gate that a user of Docker images can trip over, and below 3.211.0, where CLI 8
+ * begins to ask for `embed=process_instances`. Plain semantic versions: the CLIs parse them. */
+#define V3_VERSION "3.195.0"
+#define V2_VERSION "2.254.0"
+
+int get_root(struct call *c) {
+    const char *base = call_base(c);
+    return reply_json(c, 200,
+                      json_pack("{s:{s:o,s:{s:s+,s:{s:s}},s:{s:s+,s:{s:s}},s:o,s:o,s:o,s:n,s:n}}",
+                                "links", "self", json_link(c, "%s", ""), "cloud_controller_v2",
+                                "href", base, "/v2", "meta", "version", V2_VERSION,
+                                "cloud_controller_v3", "href", base, "/v3", "meta", "version",
+                                V3_VERSION, "uaa", json_link(c, "%s", ""), "login",
+                                json_link(c, "%s", ""), "log_cache", json_link(c, "%s", ""),
+                                "network_policy_v1", "credhub"));
+}
+
+int get_v3(struct call *c) {
+    static const char *const names[] = {
+        "apps",
+        "audit_events",
+        "buildpacks",
+        "builds",
+        "deployments",
+        "domains",
+        "droplets",
+        "environment_variable_groups",
+        "feature_flags",
+        "info",
+        "isolation_segments",
+        "organizations",
+        "organization_quotas",
+        "packages",
+        "processes",
+        "resource_matches",
+        "roles",
+        "routes",
+        "security_groups",
+        "service_brokers",
+        "service_credential_bindings",
+        "service_instances",
+        "service_offerings",
+        "service_plans",
+        "service_route_bindings",
+        "spaces",
+        "space_quotas",
+        "stacks",
+        "tasks",
+        "users",
+    };
+    json_t *links = json_pack("{s:o}", "self", json_link(c, "/v3"));
+    for (size_t i = 0; links && i < ARRAY_SIZE(names); i++)
+        if (json_object_set_new(links, names[i], json_link(c, "/v3/%s", names[i])))
+            return json_decref(links), fail_no_memory(c);
+    return reply_json(c, 200, json_pack("{s:o}", "links", links));
+}
+
+int get_v3_info(struct call *c) {
+    return reply_json(c, 200,
+                      json_pack("{s:s,s:{s:s,s:s},s:{},s:s,s:s,s:i,s:s,s:{s:o,s:{s:s}}}", "build",
+                                BERTH_VERSION, "cli_version", "minimum", "", "recommended", "",
+                                "custom", "description",
+                                "Berth runs Docker images the Cloud Foundry way", "name", "berth",
+                                "version", 0, "osbapi_version", "2.15", "links", "self",
+                                json_link(c, "/v3/info"), "support", "href", ""));
+}
+
+int get_v2_info(struct call *c) {
+    const char *base = call_base(c);
+    return reply_json(c, 200,
+                      json_pack("{s:s,s:s,s:s,s:i,s:s,s:s,s:s,s:n,s:n,s:s}", "name", "berth",
+                                "build", BERTH_VERSION, "support", "", "version", 0, "description",
+                                "Berth", "authorization_endpoint", base, "token_endpoint", base,
+                                "min_cli_version", "min_recommended_cli_version", "api_version",
+                                V2_VERSION));
+}

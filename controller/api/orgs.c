@@ -1,0 +1,128 @@
+/* orgs.c - organizations, and the one quota that they all have: none. */
+#include <errno.h>
+
+#include "controller/api/resources.h"
+
+/* A fixed name for "unlimited": clients ask for the quota that an org names. */
+#define QUOTA_GUID "d0000000-0000-4000-8000-000000000001"
+
+json_t *org_json(struct call *c, const struct org_row *o) {
+    json_t *links =
+        json_pack("{s:o,s:o,s:o,s:o}", "self", json_link(c, "/v3/organizations/%s", o->guid),
+                  "domains", json_link(c, "/v3/organizations/%s/domains", o->guid),
+                  "default_domain", json_link(c, "/v3/organizations/%s/domains/default", o->guid),
+                  "quota", json_link(c, "/v3/organization_quotas/%s", QUOTA_GUID));
+    return json_pack("{s:s,s:o,s:o,s:s,s:b,s:{s:o},s:o,s:o}", "guid", o->guid, "created_at",
+                     json_time(o->created_ns), "updated_at", json_time(o->updated_ns), "name",
+                     o->name, "suspended", o->suspended, "relationships", "quota",
+                     json_relation(QUOTA_GUID), "metadata",
+                     json_metadata(o->labels, o->annotations), "links", links);
+}
+
+int list_orgs(struct call *c) {
+    static const char *const filters[] = {"guids", "names", NULL};
+    _cleanup_(listing_fini) struct listing l = {0};
+    _cleanup_(org_rows_fini) struct org_rows rows = {0};
+    struct error err = {0};
+    if (listing_parse(c, &l, filters, NULL) < 0)
+        return -1;
+    if (store_org_list(c->api->deps.store, &l.query, &rows, &err) < 0)
+        return fail_internal(c, &err);
+    json_t *list = json_array();
+    for (size_t i = 0; i < rows.n; i++)
+        if (json_array_append_new(list, org_json(c, &rows.v[i])))
+            return json_decref(list), fail_no_memory(c);
+    return reply_list(c, &l, rows.total, list, NULL);
+}
+
+int get_org(struct call *c) {
+    _cleanup_(org_row_fini) struct org_row org = {0};
+    return load_org(c, c->params[0], NEED_READ, &org) < 0 ? -1
+                                                          : reply_json(c, 200, org_json(c, &org));
+}
+
+static const struct field org_fields[] = {
+    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1},
+    {.name = "suspended", .kind = FIELD_BOOL, .nullable = true},
+    FIELD_METADATA,
+};
+static const struct field org_update_fields[] = {
+    {.name = "name", .kind = FIELD_TEXT, .min = 1},
+    {.name = "suspended", .kind = FIELD_BOOL, .nullable = true},
+    FIELD_METADATA,
+};
+
+static int saved(struct call *c, int r, const struct org_row *org, const struct error *err) {
+    if (r == -EEXIST)
+        return fail_invalid(c, "Organization '%s' already exists.", org->name);
+    return r < 0 ? fail_internal(c, err) : 0;
+}
+
+static int take_org(struct call *c, struct org_row *org) {
+    const char *name = body_text(c->json, "name");
+    body_bool(c->json, "suspended", &org->suspended);
+    if (name && (app_name_ok(c, name) < 0 || str_set(&org->name, name) < 0))
+        return c->errors ? -1 : fail_no_memory(c);
+    return metadata_merge(c, c->json, &org->labels, &org->annotations);
+}
+
+int create_org(struct call *c) {
+    _cleanup_(org_row_fini) struct org_row org = {0};
+    struct error err = {0};
+    if (body_check_all(c, org_fields) < 0 || take_org(c, &org) < 0 ||
+        saved(c, store_org_insert(c->api->deps.store, &org, &err), &org, &err) < 0 ||
+        record_event_on(c, "audit.organization.create", "organization", org.guid, org.name, "",
+                        org.guid, NULL) < 0)
+        return -1;
+    return reply_json(c, 201, org_json(c, &org));
+}
+
+int update_org(struct call *c) {
+    _cleanup_(org_row_fini) struct org_row org = {0};
+    struct error err = {0};
+    if (load_org(c, c->params[0], NEED_WRITE, &org) < 0 || body_check_all(c, org_update_fields) < 0)
+        return -1;
+    if (json_object_get(c->json, "suspended") && !c->identity.admin)
+        return fail_plain(c, CC_NOT_AUTHORIZED);
+    if (take_org(c, &org) < 0 ||
+        saved(c, store_org_update(c->api->deps.store, &org, &err), &org, &err) < 0)
+        return -1;
+    return reply_json(c, 200, org_json(c, &org));
+}
+
+int get_org_no_relation(struct call *c) {
+    _cleanup_(org_row_fini) struct org_row org = {0};
+    return load_org(c, c->params[0], NEED_READ, &org) < 0
+               ? -1
+               : reply_json(c, 200, json_pack("{s:n}", "data"));
+}
+
+/* --- the quota
+ * --------------------------------------------------------------------------------------
+ */
+
+static json_t *quota_json(struct call *c) {
+    return json_pack(
+        "{s:s,s:s,s:n,s:n,s:{s:n,s:n,s:n,s:n,s:n},s:{s:b,s:n,s:n},s:{s:n,s:n},s:{s:n},s:{s:{s:[]}},"
+        "s:{s:o}}",
+        "guid", QUOTA_GUID, "name", "default", "created_at", "updated_at", "apps",
+        "total_memory_in_mb", "per_process_memory_in_mb", "total_instances", "per_app_tasks",
+        "log_rate_limit_in_bytes_per_second", "services", "paid_services_allowed", 1,
+        "total_service_instances", "total_service_keys", "routes", "total_routes",
+        "total_reserved_ports", "domains", "total_domains", "relationships", "organizations",
+        "data", "links", "self", json_link(c, "/v3/organization_quotas/%s", QUOTA_GUID));
+}
+
+int list_quotas(struct call *c) {
+    struct listing l = {.page = 1, .per_page = PER_PAGE_DEFAULT};
+    const char *names = call_query(c, "names");
+    if (names && !str_eq(names, "default"))
+        return reply_empty_list(c);
+    return reply_list(c, &l, 1, json_pack("[o]", quota_json(c)), NULL);
+}
+
+int get_quota(struct call *c) {
+    if (!str_eq(c->params[0], QUOTA_GUID))
+        return fail_not_found(c, "Organization quota");
+    return reply_json(c, 200, quota_json(c));
+}

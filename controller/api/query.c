@@ -1,0 +1,203 @@
+#include "controller/api/query.h"
+
+#include <ctype.h>
+
+#include "controller/api/internal.h"
+
+static int hex_value(char ch) {
+    return isdigit((unsigned char)ch)    ? ch - '0'
+           : isxdigit((unsigned char)ch) ? tolower((unsigned char)ch) - 'a' + 10
+                                         : -1;
+}
+
+char *url_decode(const char *s, size_t n, bool plus_is_space) {
+    char *out = malloc(n + 1), *to = out;
+    if (!out)
+        return NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] == '%' && i + 2 < n && hex_value(s[i + 1]) >= 0 && hex_value(s[i + 2]) >= 0) {
+            *to++ = (char)(hex_value(s[i + 1]) << 4 | hex_value(s[i + 2]));
+            i += 2;
+        } else {
+            *to++ = plus_is_space && s[i] == '+' ? ' ' : s[i];
+        }
+    }
+    *to = '\0';
+    /* A decoded NUL would cut the text for whoever reads on: it is made visible instead. */
+    for (char *p = out; p < to; p++)
+        if (!*p)
+            *p = '\x01';
+    return out;
+}
+
+void url_encode(struct strbuf *out, const char *s) {
+    for (; *s; s++) {
+        if (isalnum((unsigned char)*s) || strchr("-._~", *s))
+            strbuf_putc(out, *s);
+        else
+            strbuf_printf(out, "%%%02X", (unsigned char)*s);
+    }
+}
+
+int query_parse(struct call *c) {
+    for (const char *p = c->query; *p;) {
+        size_t n = strcspn(p, "&");
+        size_t key_n = strcspn(p, "=&");
+        if (n && c->query_count == CALL_QUERY_MAX)
+            return fail(c, CC_BAD_QUERY_PARAMETER, "The query has too many parameters");
+        if (n) {
+            struct query_param *q = &c->queries[c->query_count++];
+            q->key = url_decode(p, key_n, true);
+            q->value = key_n < n ? url_decode(p + key_n + 1, n - key_n - 1, true) : str_dup("");
+            if (!q->key || !q->value)
+                return fail_no_memory(c);
+            if (!str_is_utf8(q->key, strlen(q->key)) || !str_is_utf8(q->value, strlen(q->value)))
+                return fail(c, CC_BAD_QUERY_PARAMETER, "The query is not UTF-8");
+        }
+        p += n + (p[n] == '&');
+    }
+    return 0;
+}
+
+/* --- lists
+ * ----------------------------------------------------------------------------------------
+ */
+
+void listing_fini(struct listing *l) {
+    for (size_t i = 0; i < LIST_FILTERS_MAX; i++) {
+        for (size_t j = 0; l->values[i] && j < l->filters[i].n; j++)
+            free(l->values[i][j]);
+        free(l->values[i]);
+    }
+    *l = (struct listing){0};
+}
+
+static bool named(const char *const *names, const char *key) {
+    for (; names && *names; names++)
+        if (str_eq(*names, key))
+            return true;
+    return false;
+}
+
+/* The comma of a list was escaped as a whole; commas inside a value were escaped once more. */
+static int split_values(struct call *c, struct listing *l, const char *key, const char *text) {
+    size_t slot = l->query.filter_count, n = 0, max = 1;
+    for (const char *p = text; *p; p++)
+        max += *p == ',';
+    if (slot == LIST_FILTERS_MAX || max > LIST_VALUES_MAX)
+        return fail(c, CC_BAD_QUERY_PARAMETER, "The query parameter is invalid: too many values");
+    if (!(l->values[slot] = mem_calloc(max, sizeof(char *))))
+        return fail_no_memory(c);
+    l->query.filter_count++;
+    l->filters[slot] = (struct store_filter){key, (const char *const *)l->values[slot], 0};
+    for (const char *p = text;;) {
+        size_t len = strcspn(p, ",");
+        if (!(l->values[slot][n] = url_decode(p, len, true)))
+            return fail_no_memory(c);
+        l->filters[slot].n = ++n;
+        if (!str_is_utf8(l->values[slot][n - 1], strlen(l->values[slot][n - 1])))
+            return fail(c, CC_BAD_QUERY_PARAMETER, "The query is not UTF-8");
+        if (!p[len])
+            return 0;
+        p += len + 1;
+    }
+}
+
+static int parse_count(struct call *c, const char *key, const char *value, uint64_t max,
+                       uint64_t *ret) {
+    if (parse_u64_slice(slice_of(value), 1, max, ret) < 0)
+        return fail(c, CC_BAD_QUERY_PARAMETER,
+                    "The query parameter is invalid: %s must be between 1 and %llu",
+                    str_eq(key, "page") ? "Page" : "Per page", (unsigned long long)max);
+    return 0;
+}
+
+static int parse_order(struct call *c, struct listing *l, const char *value) {
+    static const char *const orders[] = {"created_at", "updated_at", "name", NULL};
+    if (*value == '-')
+        l->query.descending = true;
+    value += *value == '-' || *value == '+' || *value == ' ';
+    for (size_t i = 0; orders[i]; i++)
+        if (str_eq(orders[i], value)) {
+            l->query.order = orders[i];
+            return 0;
+        }
+    return fail(c, CC_BAD_QUERY_PARAMETER,
+                "The query parameter is invalid: Order by can only be: 'created_at', 'updated_at', "
+                "'name'");
+}
+
+static int parse_parameter(struct call *c, struct listing *l, const char *const *filters,
+                           const char *const *also, const struct query_param *q) {
+    if (str_eq(q->key, "page"))
+        return parse_count(c, q->key, q->value, 1000000000, &l->page);
+    if (str_eq(q->key, "per_page"))
+        return parse_count(c, q->key, q->value, PER_PAGE_MAX, &l->per_page);
+    if (str_eq(q->key, "order_by"))
+        return parse_order(c, l, q->value);
+    if (named(filters, q->key))
+        return split_values(c, l, q->key, q->value);
+    if (named(also, q->key))
+        return 0;
+    return fail(c, CC_BAD_QUERY_PARAMETER,
+                "The query parameter is invalid: Unknown query parameter(s): '%.100s'", q->key);
+}
+
+int listing_parse(struct call *c, struct listing *l, const char *const *filters,
+                  const char *const *also) {
+    l->page = 1;
+    l->per_page = PER_PAGE_DEFAULT;
+    l->query.filters = l->filters;
+    for (size_t i = 0; i < c->query_count; i++)
+        if (parse_parameter(c, l, filters, also, &c->queries[i]) < 0)
+            return -1;
+    l->query.limit = l->per_page;
+    l->query.offset = (l->page - 1) * l->per_page;
+    l->query.count = true;
+    l->query.visible_to = visible_to(c);
+    return 0;
+}
+
+void listing_add(struct listing *l, const char *key, const char *const *value) {
+    /* Every caller adds at most one or two to what split_values() let in. */
+    if (l->query.filter_count < LIST_FILTERS_MAX)
+        l->filters[l->query.filter_count++] = (struct store_filter){key, value, 1};
+}
+
+/* The same list at another page. */
+static json_t *page_link(struct call *c, const struct listing *l, uint64_t page) {
+    _cleanup_(strbuf_fini) struct strbuf url = {0};
+    const char *base = call_base(c);
+    strbuf_printf(&url, "%s%s?", base ? base : "", c->path);
+    for (size_t i = 0; i < c->query_count; i++) {
+        const struct query_param *q = &c->queries[i];
+        if (str_eq(q->key, "page") || str_eq(q->key, "per_page"))
+            continue;
+        url_encode(&url, q->key);
+        strbuf_putc(&url, '=');
+        url_encode(&url, q->value);
+        strbuf_putc(&url, '&');
+    }
+    strbuf_printf(&url, "page=%llu&per_page=%llu", (unsigned long long)page,
+                  (unsigned long long)l->per_page);
+    return url.failed ? NULL : json_pack("{s:o}", "href", json_text_or_null(url.p));
+}
+
+int reply_list(struct call *c, const struct listing *l, uint64_t total, json_t *resources,
+               json_t *included) {
+    uint64_t pages = MAX((total + l->per_page - 1) / l->per_page, 1);
+    json_t *body =
+        json_pack("{s:{s:I,s:I,s:o,s:o,s:o,s:o},s:o}", "pagination", "total_results",
+                  (json_int_t)total, "total_pages", (json_int_t)pages, "first", page_link(c, l, 1),
+                  "last", page_link(c, l, pages), "next",
+                  l->page < pages ? page_link(c, l, l->page + 1) : json_null(), "previous",
+                  l->page > 1 ? page_link(c, l, l->page - 1) : json_null(), "resources", resources);
+    if (included && (!body || json_object_set_new(body, "included", included)))
+        return json_decref(body), fail_no_memory(c);
+    return reply_json(c, 200, body);
+}
+
+int reply_empty_list(struct call *c) {
+    struct listing l = {.page = 1, .per_page = PER_PAGE_DEFAULT};
+    return reply_list(c, &l, 0, json_array(), NULL);
+}

@@ -1,0 +1,50 @@
+/* query.h - query strings, and the list requests that are made of them. */
+#ifndef CONTROLLER_API_QUERY_H
+#define CONTROLLER_API_QUERY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "controller/store/store.h"
+
+struct call;
+
+#define LIST_FILTERS_MAX 12
+#define LIST_VALUES_MAX  5000 /* values of one filter */
+#define PER_PAGE_DEFAULT 50   /* cc: v3 pagination */
+#define PER_PAGE_MAX     5000
+
+/* "%41" -> "A", "+" -> " "; owned. NULL: out of memory. Bad escapes stay as they are. */
+char *url_decode(const char *s, size_t n, bool plus_is_space);
+/* Appends s with everything but unreserved characters escaped (RFC 3986 section 2.3). */
+struct strbuf;
+void url_encode(struct strbuf *out, const char *s);
+
+/* Splits "a=1&b=2" into c->queries; 400 when it is too long or no UTF-8. */
+int query_parse(struct call *c);
+
+/* One request for a list. */
+struct listing {
+    struct store_query query; /* filters point into the members below */
+    struct store_filter filters[LIST_FILTERS_MAX];
+    char **values[LIST_FILTERS_MAX]; /* owned */
+    uint64_t page, per_page;
+};
+void listing_fini(struct listing *l);
+
+/* Reads page, per_page, order_by and the filters of these names (NULL-terminated). Another
+ * parameter, but for the ones in `also` (NULL-terminated or NULL), is a 400. Shows the caller only
+ * what is for its eyes. */
+int listing_parse(struct call *c, struct listing *l, const char *const *filters,
+                  const char *const *also);
+/* Adds one more filter with one value, that the path gave; borrowed. */
+void listing_add(struct listing *l, const char *key, const char *const *value);
+/* The envelope; takes `resources`, and `included` (NULL: none). */
+int reply_list(struct call *c, const struct listing *l, uint64_t total, json_t *resources,
+               json_t *included);
+/* An empty list, whatever is asked for. */
+int reply_empty_list(struct call *c);
+
+#endif

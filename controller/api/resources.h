@@ -1,0 +1,184 @@
+/* resources.h - the handlers of endpoints.c, by the file that holds them, and what those files
+ * share.
+ */
+#ifndef CONTROLLER_API_RESOURCES_H
+#define CONTROLLER_API_RESOURCES_H
+
+#include "controller/api/internal.h"
+
+/* info.c */
+int get_root(struct call *c);
+int get_v3(struct call *c);
+int get_v3_info(struct call *c);
+int get_v2_info(struct call *c);
+/* uaa.c */
+int get_login(struct call *c);
+int post_token(struct call *c);
+int delete_token(struct call *c);
+/* orgs.c */
+int list_orgs(struct call *c);
+int create_org(struct call *c);
+int get_org(struct call *c);
+int update_org(struct call *c);
+int get_org_no_relation(struct call *c);
+int list_quotas(struct call *c);
+int get_quota(struct call *c);
+json_t *org_json(struct call *c, const struct org_row *row);
+/* spaces.c */
+int list_spaces(struct call *c);
+int create_space(struct call *c);
+int get_space(struct call *c);
+int update_space(struct call *c);
+int delete_space(struct call *c);
+int get_space_ssh(struct call *c);
+int get_space_no_relation(struct call *c);
+int list_space_nothing(struct call *c);
+json_t *space_json(struct call *c, const struct space_row *row);
+/* users.c */
+int list_users(struct call *c);
+int get_user(struct call *c);
+int list_roles(struct call *c);
+int create_role(struct call *c);
+int get_role(struct call *c);
+int delete_role(struct call *c);
+/* apps.c, app_env.c, app_features.c */
+int list_apps(struct call *c);
+int create_app(struct call *c);
+int get_app(struct call *c);
+int update_app(struct call *c);
+int delete_app(struct call *c);
+int start_app(struct call *c);
+int stop_app(struct call *c);
+int restart_app(struct call *c);
+int get_app_env(struct call *c);
+int get_app_vars(struct call *c);
+int update_app_vars(struct call *c);
+int get_app_permissions(struct call *c);
+int get_app_ssh_enabled(struct call *c);
+int list_app_features(struct call *c);
+int get_app_feature(struct call *c);
+int update_app_feature(struct call *c);
+int list_app_nothing(struct call *c);
+/* processes.c, stats.c */
+int list_app_processes(struct call *c);
+int get_app_process(struct call *c);
+int update_app_process(struct call *c);
+int get_app_process_stats(struct call *c);
+int list_app_process_nothing(struct call *c);
+int scale_app_process(struct call *c);
+int restart_app_instance(struct call *c);
+int list_processes(struct call *c);
+int get_process(struct call *c);
+int update_process(struct call *c);
+int get_process_stats(struct call *c);
+int list_process_nothing(struct call *c);
+int scale_process(struct call *c);
+int restart_instance(struct call *c);
+/* packages.c, builds.c, droplets.c */
+int list_packages(struct call *c);
+int create_package(struct call *c);
+int get_package(struct call *c);
+int delete_package(struct call *c);
+int list_app_packages(struct call *c);
+int list_builds(struct call *c);
+int create_build(struct call *c);
+int get_build(struct call *c);
+int list_app_builds(struct call *c);
+int list_droplets(struct call *c);
+int get_droplet(struct call *c);
+int delete_droplet(struct call *c);
+int list_app_droplets(struct call *c);
+int list_package_droplets(struct call *c);
+int get_current_droplet(struct call *c);
+int get_current_relation(struct call *c);
+int set_current_droplet(struct call *c);
+/* routes.c, destinations.c, domains.c */
+int list_routes(struct call *c);
+int create_route(struct call *c);
+int get_route(struct call *c);
+int update_route(struct call *c);
+int delete_route(struct call *c);
+int delete_unmapped_routes(struct call *c);
+int list_app_routes(struct call *c);
+int list_destinations(struct call *c);
+int add_destinations(struct call *c);
+int replace_destinations(struct call *c);
+int delete_destination(struct call *c);
+int list_domains(struct call *c);
+int create_domain(struct call *c);
+int get_domain(struct call *c);
+int delete_domain(struct call *c);
+int list_org_domains(struct call *c);
+int get_default_domain(struct call *c);
+int get_route_reservation(struct call *c);
+json_t *domain_json(struct call *c, const struct domain_row *row);
+/* flags.c, jobs.c, events.c, empty.c, cells.c, log_cache.c */
+int list_flags(struct call *c);
+int get_flag(struct call *c);
+int update_flag(struct call *c);
+int get_job(struct call *c);
+int list_events(struct call *c);
+int get_event(struct call *c);
+int list_nothing(struct call *c);
+int list_cells(struct call *c);
+int get_log_info(struct call *c);
+int read_logs(struct call *c);
+/* manifest_apply.c, manifest_diff.c, manifest_show.c */
+int apply_manifest(struct call *c);
+int diff_manifest(struct call *c);
+int get_app_manifest(struct call *c);
+
+/* --- what they share -----------------------------------------------------------------------------
+ */
+
+/* apps.c: a new app with its web process; `app` has name and space. */
+int app_create(struct call *c, struct app_row *app);
+int app_name_ok(struct call *c, const char *name);
+/* Refuses with 403 330002 while diego_docker is off. */
+int need_docker(struct call *c, const struct app_row *app);
+int app_update(struct call *c, struct app_row *app); /* 422 when the name is taken */
+
+/* app_env.c: merges `vars` (a JSON object; null deletes) into the app's environment. `prefix`
+ * begins each error. */
+int env_merge(struct call *c, struct app_row *app, const json_t *vars, const char *prefix);
+
+/* processes.c */
+int process_create(struct call *c, const char *app_guid, const char *type, struct process_row *ret);
+/* The version changes: what runs is replaced. */
+void process_renew(struct process_row *p);
+int process_save(struct call *c, struct process_row *p);
+
+/* packages.c: drops all but the last few packages, builds and droplets of an app. */
+int app_trim(struct call *c, const struct app_row *app);
+
+/* routes.c */
+struct route_wish {
+    const char *host, *path;
+    const struct domain_row *domain;
+};
+/* Creates it; 422 when it is taken or no route. */
+int route_create(struct call *c, const struct route_wish *wish, const char *space_guid,
+                 struct route_row *ret);
+/* 0 found, 1 none, -1 failed. */
+int route_find(struct call *c, const struct route_wish *wish, struct route_row *ret);
+/* NULL when it is well formed, else why not. */
+const char *route_host_problem(const char *host);
+const char *route_path_problem(const char *path);
+/* destinations.c: maps an app; mapping twice does nothing. `port` 0: the image's own. */
+int destination_add(struct call *c, const struct route_row *route, const struct app_row *app,
+                    const char *process_type, uint64_t port, const char *protocol);
+/* The destinations of a route; NULL: not to be had. */
+json_t *destinations_json(struct call *c, const char *route_guid);
+json_t *destination_json(const struct destination_row *row);
+/* All apps that a route leads to are told to the brain after the commit. */
+int destinations_desire(struct call *c, const char *route_guid);
+/* domains.c: the first shared domain, else the org's first. 0 or -1 (422 when there is none). */
+int default_domain(struct call *c, const char *org_guid, struct domain_row *ret);
+
+/* events.c: an audit event by the caller. Takes `data` (NULL: {}). */
+int record_event(struct call *c, const char *type, const struct app_row *app, json_t *data);
+int record_event_on(struct call *c, const char *type, const char *target_type,
+                    const char *target_guid, const char *target_name, const char *space_guid,
+                    const char *org_guid, json_t *data);
+
+#endif

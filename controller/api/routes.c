@@ -1,0 +1,319 @@
+/* routes.c - /v3/routes: a host and a path on a domain, in a space. */
+#include <ctype.h>
+#include <errno.h>
+
+#include "controller/api/resources.h"
+#include "controller/store/flags.h"
+
+#define HOST_MAX  253 /* RFC 1035 section 2.3.4 */
+#define LABEL_MAX 63
+#define PATH_MAX_ 128 /* cc: route path */
+
+/* --- what is a route
+ * --------------------------------------------------------------------------------
+ */
+
+const char *route_host_problem(const char *host) {
+    size_t label = 0;
+    if (!*host || str_eq(host, "*"))
+        return NULL;
+    if (strlen(host) > HOST_MAX)
+        return "Host is too long (maximum is 253 characters)";
+    for (const char *p = host; *p; p++) {
+        if (*p == '.' ? label == 0 : !isalnum((unsigned char)*p) && *p != '-' && *p != '_')
+            return "Host must be either \"*\" or contain only alphanumeric characters, \"_\", or "
+                   "\"-\"";
+        label = *p == '.' ? 0 : label + 1;
+        if (label > LABEL_MAX)
+            return "Host is too long (maximum is 63 characters between dots)";
+    }
+    return label ? NULL : "Host must not end with a dot";
+}
+
+/* What a router can compare as a prefix of a request's path. */
+const char *route_path_problem(const char *path) {
+    if (!*path)
+        return NULL;
+    if (*path != '/')
+        return "Path must begin with '/'";
+    if (str_eq(path, "/"))
+        return "Path cannot be a single slash";
+    if (strlen(path) > PATH_MAX_)
+        return "Path is too long (maximum is 128 characters)";
+    for (const char *p = path; *p; p++)
+        if ((unsigned char)*p <= 0x20 || (unsigned char)*p >= 0x7f || strchr("?#\"<>\\^`{|}", *p))
+            return "Path must be a valid URI path without query";
+    return NULL;
+}
+
+/* --- showing
+ * ----------------------------------------------------------------------------------------
+ */
+
+static char *url_of(const struct route_row *r) {
+    return str_printf("%s%s%s%s", r->host, *r->host ? "." : "", r->domain_name, r->path);
+}
+
+static json_t *route_json(struct call *c, const struct route_row *r, json_t *destinations) {
+    _cleanup_(freep) char *url = url_of(r);
+    json_t *links = json_pack("{s:o,s:o,s:o,s:o}", "self", json_link(c, "/v3/routes/%s", r->guid),
+                              "space", json_link(c, "/v3/spaces/%s", r->space_guid), "destinations",
+                              json_link(c, "/v3/routes/%s/destinations", r->guid), "domain",
+                              json_link(c, "/v3/domains/%s", r->domain_guid));
+    return json_pack("{s:s,s:o,s:o,s:s,s:s,s:s,s:n,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:{s:[]}},s:o}",
+                     "guid", r->guid, "created_at", json_time(r->created_ns), "updated_at",
+                     json_time(r->updated_ns), "protocol", r->protocol, "host", r->host, "path",
+                     r->path, "port", "url", json_text_or_null(url), "destinations", destinations,
+                     "options", json_stored(r->options, "{}"), "metadata",
+                     json_metadata(r->labels, r->annotations), "relationships", "space",
+                     json_relation(r->space_guid), "domain", json_relation(r->domain_guid),
+                     "shared_spaces", "data", "links", links);
+}
+
+static int reply_route(struct call *c, int status, const char *guid) {
+    _cleanup_(route_row_fini) struct route_row r = {0};
+    if (load_route(c, guid, NEED_READ, &r) < 0)
+        return -1;
+    return reply_json(c, status, route_json(c, &r, destinations_json(c, r.guid)));
+}
+
+/* The destinations of a page of routes, by route: one query, whatever the page's size. */
+static json_t *destinations_by_route(struct call *c, const struct route_rows *routes) {
+    _cleanup_(freep) const char **guids = mem_calloc(routes->n + 1, sizeof *guids);
+    _cleanup_(destination_rows_fini) struct destination_rows rows = {0};
+    if (!guids)
+        return NULL;
+    for (size_t i = 0; i < routes->n; i++)
+        guids[i] = routes->v[i].guid;
+    struct store_filter filter = {"route_guids", guids, routes->n};
+    struct store_query q = {.filters = &filter, .filter_count = 1};
+    json_t *map = json_object();
+    if (store_destination_list(c->api->deps.store, &q, &rows, NULL) < 0)
+        return json_decref(map), NULL;
+    for (size_t i = 0; i < rows.n; i++) {
+        json_t *list = json_object_get(map, rows.v[i].route_guid);
+        if (!list) {
+            list = json_array();
+            json_object_set_new(map, rows.v[i].route_guid, list);
+        }
+        json_array_append_new(list, destination_json(&rows.v[i]));
+    }
+    return map;
+}
+
+static int reply_routes(struct call *c, struct listing *l) {
+    _cleanup_(route_rows_fini) struct route_rows rows = {0};
+    struct error err = {0};
+    if (store_route_list(c->api->deps.store, &l->query, &rows, &err) < 0)
+        return fail_internal(c, &err);
+    json_t *map = destinations_by_route(c, &rows), *list = map ? json_array() : NULL;
+    for (size_t i = 0; list && i < rows.n; i++) {
+        json_t *mine = json_object_get(map, rows.v[i].guid);
+        if (json_array_append_new(
+                list, route_json(c, &rows.v[i], mine ? json_incref(mine) : json_array())))
+            json_decref(list), list = NULL;
+    }
+    json_decref(map);
+    return list ? reply_list(c, l, rows.total, list, NULL) : fail_no_memory(c);
+}
+
+static const char *const route_filters[] = {"guids",        "hosts",       "paths",
+                                            "domain_guids", "space_guids", "organization_guids",
+                                            "app_guids",    NULL};
+static const char *const route_also[] = {"include", NULL};
+
+int list_routes(struct call *c) {
+    _cleanup_(listing_fini) struct listing l = {0};
+    return listing_parse(c, &l, route_filters, route_also) < 0 ? -1 : reply_routes(c, &l);
+}
+
+int list_app_routes(struct call *c) {
+    static const char *const filters[] = {"guids", "hosts", "paths", "domain_guids", NULL};
+    _cleanup_(listing_fini) struct listing l = {0};
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    const char *guid = c->params[0];
+    if (load_app(c, guid, NEED_READ, &app) < 0 || listing_parse(c, &l, filters, route_also) < 0)
+        return -1;
+    listing_add(&l, "app_guids", &guid);
+    return reply_routes(c, &l);
+}
+
+int get_route(struct call *c) {
+    return reply_route(c, 200, c->params[0]);
+}
+
+/* --- creating
+ * ---------------------------------------------------------------------------------------
+ */
+
+int route_find(struct call *c, const struct route_wish *wish, struct route_row *ret) {
+    const char *domain = wish->domain->guid;
+    struct store_filter filters[] = {
+        {"domain_guids", &domain, 1}, {"hosts", &wish->host, 1}, {"paths", &wish->path, 1}};
+    struct store_query q = {.filters = filters, .filter_count = 3};
+    _cleanup_(route_rows_fini) struct route_rows rows = {0};
+    struct error err = {0};
+    if (store_route_list(c->api->deps.store, &q, &rows, &err) < 0)
+        return fail_internal(c, &err);
+    if (!rows.n)
+        return 1;
+    *ret = rows.v[0];
+    rows.v[0] = (struct route_row){0};
+    return 0;
+}
+
+static int route_taken(struct call *c, const struct route_wish *w) {
+    if (*w->path)
+        return fail_invalid(c, "Route already exists with host '%s' and path '%s' for domain '%s'.",
+                            w->host, w->path, w->domain->name);
+    return *w->host ? fail_invalid(c, "Route already exists with host '%s' for domain '%s'.",
+                                   w->host, w->domain->name)
+                    : fail_invalid(c, "Route already exists for domain '%s'.", w->domain->name);
+}
+
+static void lower(char *s) {
+    for (; s && *s; s++)
+        *s = (char)tolower((unsigned char)*s);
+}
+
+int route_create(struct call *c, const struct route_wish *wish, const char *space_guid,
+                 struct route_row *ret) {
+    struct error err = {0};
+    const char *problem = route_host_problem(wish->host);
+    problem = problem ? problem : route_path_problem(wish->path);
+    if (problem)
+        return fail_invalid(c, "%s", problem);
+    if (!*wish->host && !wish->domain->org_guid[0])
+        return fail_invalid(c, "Missing host. Routes in shared domains must have a host defined.");
+    if (strlen(wish->host) + 1 + strlen(wish->domain->name) > HOST_MAX)
+        return fail_invalid(c, "Host combined with domain name must be no more than %d characters.",
+                            HOST_MAX);
+    if (str_set(&ret->host, wish->host) < 0 || str_set(&ret->path, wish->path) < 0 ||
+        str_set(&ret->protocol, "http") < 0 || str_set(&ret->domain_name, wish->domain->name) < 0)
+        return fail_no_memory(c);
+    lower(ret->host);
+    memcpy(ret->domain_guid, wish->domain->guid, GUID_SIZE);
+    snprintf(ret->space_guid, GUID_SIZE, "%s", space_guid);
+    int r = store_route_insert(c->api->deps.store, ret, &err);
+    if (r == -EEXIST)
+        return route_taken(c, wish);
+    if (r < 0)
+        return fail_internal(c, &err);
+    return record_event_on(c, "audit.route.create", "route", ret->guid, ret->host, space_guid, "",
+                           NULL);
+}
+
+static int creation_allowed(struct call *c) {
+    if (c->identity.admin || store_flag_enabled(c->api->deps.store, "route_creation"))
+        return 0;
+    return fail(c, CC_FEATURE_DISABLED, "Feature Disabled: route_creation");
+}
+
+static int load_space_and_domain(struct call *c, struct space_row *space,
+                                 struct domain_row *domain) {
+    struct store *store = c->api->deps.store;
+    const char *space_guid = body_text(c->json, "relationships.space.data.guid"),
+               *domain_guid = body_text(c->json, "relationships.domain.data.guid");
+    if (store_space_get(store, space_guid, space, NULL) < 0 ||
+        need_space(c, space->guid, NEED_WRITE, "Space") < 0)
+        return c->errors
+                   ? -1
+                   : fail_invalid(c, "Invalid space. Ensure that the space exists and you have "
+                                     "access to it.");
+    if (store_domain_get(store, domain_guid, domain, NULL) < 0)
+        return fail_invalid(c,
+                            "Invalid domain. Ensure that the domain exists and you have access to "
+                            "it.");
+    if (domain->org_guid[0] && !str_eq(domain->org_guid, space->org_guid))
+        return fail_invalid(c, "Invalid domain. Domain '%s' is not available in organization '%s'.",
+                            domain->name, space->org_name);
+    return 0;
+}
+
+int create_route(struct call *c) {
+    static const struct field both[] = {FIELD_RELATION("space", true),
+                                        FIELD_RELATION("domain", true)};
+    static const struct field fields[] = {
+        {.name = "host", .kind = FIELD_TEXT, .nullable = true, .max = HOST_MAX},
+        {.name = "path", .kind = FIELD_TEXT, .nullable = true, .max = PATH_MAX_},
+        {.name = "port", .kind = FIELD_INT, .nullable = true},
+        {.name = "options", .kind = FIELD_OBJECT, .nullable = true},
+        FIELD_OF("relationships", true, both),
+        FIELD_METADATA,
+    };
+    _cleanup_(space_row_fini) struct space_row space = {0};
+    _cleanup_(domain_row_fini) struct domain_row domain = {0};
+    _cleanup_(route_row_fini) struct route_row r = {0};
+    int64_t port = 0;
+    if (body_check_all(c, fields) < 0 || creation_allowed(c) < 0 ||
+        load_space_and_domain(c, &space, &domain) < 0)
+        return -1;
+    if (body_int(c->json, "port", &port))
+        return fail_invalid(c, "Ports are not supported for domains of type 'http'.");
+    const char *host = body_text(c->json, "host"), *path = body_text(c->json, "path");
+    struct route_wish wish = {host ? host : "", path ? path : "", &domain};
+    if (metadata_merge(c, c->json, &r.labels, &r.annotations) < 0 ||
+        route_create(c, &wish, space.guid, &r) < 0)
+        return -1;
+    return reply_route(c, 201, r.guid);
+}
+
+int update_route(struct call *c) {
+    static const struct field fields[] = {
+        {.name = "options", .kind = FIELD_OBJECT, .nullable = true},
+        FIELD_METADATA,
+    };
+    _cleanup_(route_row_fini) struct route_row r = {0};
+    struct error err = {0};
+    if (load_route(c, c->params[0], NEED_WRITE, &r) < 0 || body_check_all(c, fields) < 0 ||
+        metadata_merge(c, c->json, &r.labels, &r.annotations) < 0)
+        return -1;
+    if (store_route_update(c->api->deps.store, &r, &err) < 0)
+        return fail_internal(c, &err);
+    return reply_route(c, 200, r.guid);
+}
+
+/* --- deleting
+ * ---------------------------------------------------------------------------------------
+ */
+
+int delete_route(struct call *c) {
+    _cleanup_(route_row_fini) struct route_row r = {0};
+    struct error err = {0};
+    if (load_route(c, c->params[0], NEED_WRITE, &r) < 0 || destinations_desire(c, r.guid) < 0)
+        return -1;
+    if (store_route_delete(c->api->deps.store, r.guid, &err) < 0)
+        return fail_internal(c, &err);
+    if (record_event_on(c, "audit.route.delete-request", "route", r.guid, r.host, r.space_guid, "",
+                        NULL) < 0)
+        return -1;
+    return reply_job(c, "route.delete");
+}
+
+int delete_unmapped_routes(struct call *c) {
+    _cleanup_(space_row_fini) struct space_row space = {0};
+    struct error err = {0};
+    uint64_t n = 0;
+    if (load_space(c, c->params[0], NEED_WRITE, &space) < 0)
+        return -1;
+    if (!str_eq(call_query(c, "unmapped"), "true"))
+        return fail_invalid(
+            c, "Mass delete not supported for routes. Use 'unmapped=true' parameter to "
+               "delete all unmapped routes.");
+    if (store_route_delete_unmapped(c->api->deps.store, space.guid, &n, &err) < 0)
+        return fail_internal(c, &err);
+    return reply_job(c, "space.delete_unmapped_routes");
+}
+
+int get_route_reservation(struct call *c) {
+    _cleanup_(domain_row_fini) struct domain_row domain = {0};
+    _cleanup_(route_row_fini) struct route_row r = {0};
+    if (store_domain_get(c->api->deps.store, c->params[0], &domain, NULL) < 0)
+        return fail_not_found(c, "Domain");
+    const char *host = call_query(c, "host"), *path = call_query(c, "path");
+    struct route_wish wish = {host ? host : "", path ? path : "", &domain};
+    int found = route_find(c, &wish, &r);
+    if (found < 0)
+        return -1;
+    return reply_json(c, 200, json_pack("{s:b}", "matching_route", found == 0));
+}

@@ -1,0 +1,316 @@
+#include "controller/brain.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <utlist.h>
+
+#include "common/base/clock.h"
+#include "common/base/daemon.h"
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/bus/times.h"
+#include "controller/api/api.h"
+#include "controller/logs/logs.h"
+#include "controller/lrp/lrp.h"
+#include "controller/nodes/nodes.h"
+#include "controller/store/store.h"
+
+#define CONVERGE_MS    30000 /* Diego's converger */
+#define CRASHES_A_TIME 100   /* audit events written in one transaction */
+#define CRASHES_MAX    10000 /* waiting to be written; more are only in the log */
+
+/* A crash that is still to be written as an audit event. Owns its texts. */
+struct crash {
+    struct crash *prev, *next;
+    struct lrp_actual actual;
+    char *text;
+};
+
+struct brain {
+    struct brain_deps deps;
+    struct lrp *lrp;
+    struct nodes *nodes;
+    struct api *api;
+    struct event *converge_timer, *crash_timer;
+    struct crash *crashes; /* oldest first */
+    size_t crash_count;
+    uint64_t convergences, crash_events, crashes_unwritten, slowest_ms;
+};
+
+static void arm(struct event *timer, uint64_t in_ms) {
+    const struct timeval tv = {.tv_sec = (time_t)(in_ms / 1000),
+                               .tv_usec = (suseconds_t)(in_ms % 1000 * 1000)};
+    event_add(timer, &tv);
+}
+
+/* --- convergence --- */
+
+static void on_converge(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what;
+    struct brain *b = arg;
+    uint64_t now = clock_mono_ms(), next = lrp_converge(b->lrp, now), end = clock_mono_ms();
+    b->convergences++;
+    b->slowest_ms = MAX(b->slowest_ms, end - now);
+    if (!event_pending(b->converge_timer, EV_TIMEOUT, NULL)) /* on_work() may have been quicker */
+        arm(b->converge_timer, next > end ? next - end : 0);
+}
+
+static void on_work(void *data) {
+    struct brain *b = data;
+    arm(b->converge_timer, 0);
+}
+
+static void on_cell_changed(void *data, const char *cell_id) {
+    struct brain *b = data;
+    if (b->nodes)
+        nodes_cell_changed(b->nodes, cell_id);
+}
+
+static void on_routes_changed(void *data) {
+    struct brain *b = data;
+    if (b->nodes)
+        nodes_routes_changed(b->nodes);
+}
+
+static void on_new_guid(void *data, char buf[static GUID_SIZE]) {
+    (void)data;
+    guid_new(buf);
+}
+
+/* --- crashes become audit events, in batches: each transaction is a write to disk --- */
+
+static void crash_free(struct crash *c) {
+    if (!c)
+        return;
+    free((char *)c->actual.app_guid);
+    free((char *)c->actual.process);
+    free((char *)c->actual.process_guid);
+    free((char *)c->actual.process_type);
+    free((char *)c->actual.instance_guid);
+    free((char *)c->actual.cell_id);
+    free((char *)c->actual.cell_name);
+    free((char *)c->actual.reason);
+    free(c->text);
+    free(c);
+}
+DEFINE_FREEP(crash)
+
+static void remember_crash(struct brain *b, const struct lrp_actual *a, const char *text) {
+    _cleanup_(crash_freep) struct crash *c = mem_zalloc(sizeof *c);
+    b->crash_events++;
+    if (!c || b->crash_count >= CRASHES_MAX) {
+        b->crashes_unwritten++;
+        return;
+    }
+    c->actual = (struct lrp_actual){.app_guid = str_dup(a->app_guid),
+                                    .process = str_dup(a->process),
+                                    .process_guid = str_dup(a->process_guid),
+                                    .process_type = str_dup(a->process_type),
+                                    .instance_guid = str_dup(a->instance_guid),
+                                    .cell_id = str_dup(a->cell_id),
+                                    .cell_name = str_dup(a->cell_name),
+                                    .reason = str_dup(a->reason),
+                                    .index = a->index,
+                                    .state = a->state,
+                                    .since_ms = a->since_ms,
+                                    .crash_count = a->crash_count,
+                                    .restart_at_ms = a->restart_at_ms,
+                                    .exit_status = a->exit_status,
+                                    .memory_mb = a->memory_mb,
+                                    .disk_mb = a->disk_mb,
+                                    .detail = "",
+                                    .address = ""};
+    c->text = str_dup(text);
+    if (!c->actual.app_guid || !c->actual.process || !c->actual.process_guid ||
+        !c->actual.process_type || !c->actual.instance_guid || !c->actual.cell_id ||
+        !c->actual.cell_name || !c->actual.reason || !c->text) {
+        b->crashes_unwritten++;
+        return;
+    }
+    DL_APPEND(b->crashes, c);
+    c = NULL;
+    b->crash_count++;
+    if (!event_pending(b->crash_timer, EV_TIMEOUT, NULL))
+        arm(b->crash_timer, 0);
+}
+
+static void on_write_crashes(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what;
+    struct brain *b = arg;
+    struct error err = {0};
+    bool open = store_begin(b->deps.store, &err) == 0;
+    size_t n = 0;
+    for (; n < CRASHES_A_TIME && b->crashes; n++) {
+        struct crash *c = b->crashes;
+        if (b->api && open && api_record_crash(b->api, &c->actual, c->text, &err) < 0)
+            log_warn("cannot write the event of a crash", "app=%s why=%s", c->actual.app_guid,
+                     log_quote(err.msg));
+        DL_DELETE(b->crashes, c);
+        b->crash_count--;
+        crash_free(c);
+    }
+    if (!open || store_commit(b->deps.store, &err) < 0) {
+        b->crashes_unwritten += n;
+        log_warn("cannot write events of crashes", "crashes=%zu why=%s", n, log_quote(err.msg));
+    }
+    if (b->crashes)
+        arm(b->crash_timer, 0);
+}
+
+/* --- events, as the app's log shows them --- */
+
+/* The text of a value in a line that is not parsed by anybody: quotes and controls blunted. */
+static void put_quoted(struct strbuf *out, const char *key, const char *text) {
+    strbuf_printf(out, "\"%s\"=>\"", key);
+    for (; *text; text++)
+        strbuf_putc(out, *text == '"' ? '\'' : (unsigned char)*text < ' ' ? ' ' : *text);
+    strbuf_puts(out, "\", ");
+}
+
+/* Cloud Controller's two lines. */
+static void say_crash(struct brain *b, const struct lrp_actual *a, const char *text) {
+    _cleanup_(strbuf_fini) struct strbuf payload = {0};
+    uint64_t now = clock_wall_ns();
+    const char *version = strlen(a->process_guid) > GUID_SIZE ? a->process_guid + GUID_SIZE : "";
+    put_quoted(&payload, "instance", a->instance_guid);
+    strbuf_printf(&payload, "\"index\"=>%u, ", a->index);
+    put_quoted(&payload, "cell_id", *a->cell_name ? a->cell_name : a->cell_id);
+    strbuf_puts(&payload, "\"reason\"=>\"CRASHED\", ");
+    put_quoted(&payload, "exit_description", text);
+    strbuf_printf(&payload, "\"crash_count\"=>%u, \"crash_timestamp\"=>%llu, \"version\"=>\"%s\"",
+                  a->crash_count, (unsigned long long)now, version);
+    logs_printf(b->deps.logs, a->app_guid, "API", false, now,
+                "Process has crashed with type: \"%s\"", a->process_type);
+    if (!payload.failed)
+        logs_printf(b->deps.logs, a->app_guid, "API", false, now,
+                    "App instance exited with guid %s payload: {%s}", a->app_guid, payload.p);
+    uint64_t mono = clock_mono_ms();
+    if (a->restart_at_ms > mono)
+        logs_printf(b->deps.logs, a->app_guid, "API", false, now,
+                    "Instance %u crashed %u times; it is restarted in %llu s", a->index,
+                    a->crash_count, (unsigned long long)(a->restart_at_ms - mono + 999) / 1000);
+}
+
+static void on_event(void *data, const char *kind, const struct lrp_actual *a, const char *text) {
+    struct brain *b = data;
+    log_debug("instance event", "kind=%s app=%s index=%u instance=%s cell=%s text=%s", kind,
+              a->app_guid, a->index, a->instance_guid, a->cell_name, log_quote(text));
+    if (str_eq(kind, "crash")) {
+        say_crash(b, a, text);
+        remember_crash(b, a, text);
+    } else if (str_eq(kind, "place-failed")) {
+        logs_printf(b->deps.logs, a->app_guid, "API", true, clock_wall_ns(),
+                    *a->cell_name ? "Instance %u could not be started, it is tried again: %s"
+                                  : "Instance %u cannot be placed: %s",
+                    a->index, text);
+    } else if (str_eq(kind, "cell-lost")) {
+        logs_printf(b->deps.logs, a->app_guid, "API", true, clock_wall_ns(),
+                    "Instance %u on cell %s: %s", a->index, a->cell_name, text);
+    }
+}
+
+/* --- made and freed --- */
+
+int brain_new(struct brain **ret, const struct brain_deps *deps, struct error *err) {
+    _cleanup_(brain_freep) struct brain *b = mem_zalloc(sizeof *b);
+    int r;
+    if (!b)
+        return error_set(err, -ENOMEM, "out of memory");
+    b->deps = *deps;
+    b->converge_timer = evtimer_new(deps->loop, on_converge, b);
+    b->crash_timer = evtimer_new(deps->loop, on_write_crashes, b);
+    if (!b->converge_timer || !b->crash_timer)
+        return error_set(err, -ENOMEM, "out of memory");
+    struct lrp_config config = {
+        .presence_ms = BUS_PRESENCE_MS, .converge_ms = CONVERGE_MS, .settle_ms = BUS_PRESENCE_MS};
+    random_bytes(&config.rng_seed, sizeof config.rng_seed);
+    const struct lrp_ops ops = {.on_cell_changed = on_cell_changed,
+                                .on_routes_changed = on_routes_changed,
+                                .on_work = on_work,
+                                .on_event = on_event,
+                                .new_guid = on_new_guid,
+                                .data = b};
+    if ((r = lrp_new(&b->lrp, &config, &ops, clock_mono_ms(), err)) < 0)
+        return r;
+    arm(b->converge_timer, 0);
+    *ret = TAKE_PTR(b);
+    return 0;
+}
+
+void brain_free(struct brain *b) {
+    if (!b)
+        return;
+    struct crash *c, *tmp;
+    DL_FOREACH_SAFE (b->crashes, c, tmp) {
+        crash_free(c);
+    }
+    lrp_free(b->lrp);
+    if (b->converge_timer)
+        event_free(b->converge_timer);
+    if (b->crash_timer)
+        event_free(b->crash_timer);
+    free(b);
+}
+
+struct lrp *brain_lrp(struct brain *b) {
+    return b->lrp;
+}
+void brain_flush(struct brain *b) {
+    while (b->crashes)
+        on_write_crashes(-1, 0, b);
+}
+void brain_set_nodes(struct brain *b, struct nodes *nodes) {
+    b->nodes = nodes;
+}
+void brain_set_api(struct brain *b, struct api *api) {
+    b->api = api;
+}
+
+/* --- looking --- */
+
+static void put_cell(void *arg, const struct lrp_cell_view *c) {
+    strbuf_printf(arg,
+                  "%s name=%s zone=%s address=%s state=%s instances=%u containers_free=%u/%u "
+                  "memory_free_mb=%llu/%llu disk_free_mb=%llu/%llu\n",
+                  c->id, c->name, c->zone, c->address,
+                  c->present   ? "present"
+                  : c->suspect ? "suspect"
+                               : "expected",
+                  c->instances, c->containers_free, c->containers,
+                  (unsigned long long)c->memory_free_mb, (unsigned long long)c->memory_mb,
+                  (unsigned long long)c->disk_free_mb, (unsigned long long)c->disk_mb);
+}
+
+void brain_page(struct brain *b, struct strbuf *out) {
+    lrp_cells(b->lrp, put_cell, out);
+}
+
+void brain_metrics(struct brain *b, struct strbuf *out) {
+    struct lrp_totals t;
+    lrp_totals(b->lrp, &t);
+    const struct {
+        const char *name, *type, *help;
+        uint64_t value;
+    } metrics[] = {
+        {"berth_cells", "gauge", "Cells that are heard.", t.cells},
+        {"berth_instances_desired", "gauge", "Instances that should run.", t.desired},
+        {"berth_instances_running", "gauge", "Instances that run and are healthy.", t.running},
+        {"berth_instances_claimed", "gauge", "Instances that are being started.", t.claimed},
+        {"berth_instances_unclaimed", "gauge", "Instances that wait for a cell.", t.unclaimed},
+        {"berth_instances_crashed", "gauge", "Instances that wait after crashes.", t.crashed},
+        {"berth_instances_suspect", "gauge", "Instances on silent cells.", t.suspect},
+        {"berth_settled", "gauge", "1 once known cells had their chance to report.",
+         lrp_is_settled(b->lrp)},
+        {"berth_convergences_total", "counter", "Convergences.", b->convergences},
+        {"berth_convergence_slowest_ms", "gauge", "The longest convergence so far.", b->slowest_ms},
+        {"berth_crashes_total", "counter", "Crashes of instances.", b->crash_events},
+        {"berth_crash_events_unwritten_total", "counter",
+         "Crashes whose audit event could not be written.", b->crashes_unwritten},
+        {"berth_log_store_bytes", "gauge", "Memory held by recent log lines.",
+         logs_bytes(b->deps.logs)},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(metrics); i++)
+        metric_put(out, metrics[i].name, metrics[i].type, metrics[i].help,
+                   (double)metrics[i].value);
+}
