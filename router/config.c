@@ -30,9 +30,8 @@ static const struct option options[] = {
     STRING(name, "router", "for people: in the controller's logs"),
     STRING(zone, NULL, "availability zone"),
     STRING(key_file, NULL, "this node's key for the bus"),
-    STRING(controller_url, NULL, "the controller's bus, tcp://host:port; empty: saved routes only"),
-    STRING(controller_logs_url, NULL,
-           "the controller's bus for logs; empty: no access lines to apps"),
+    STRING(controller, NULL, "the controller's bus, tcp://host:port; empty: saved routes only"),
+    STRING(controller_logs, NULL, "the controller's bus for logs; empty: no access lines to apps"),
     STRING(state_dir, "/var/lib/berth/router", "where the last route table is kept; empty: none"),
     STRING(access_log, NULL, "file to append the access log to; empty: none"),
     STRING(log_level, "info", "debug, info, warn or error"),
@@ -70,8 +69,8 @@ int router_config_check(struct router_config *c, struct error *err) {
         return error_set(err, -EINVAL, "neither listen nor listen_tls is set");
     if (!str_empty(c->listen_tls) && (str_empty(c->tls_cert) || str_empty(c->tls_key)))
         return error_set(err, -EINVAL, "listen_tls needs tls_cert and tls_key");
-    if (!str_empty(c->controller_url) && str_empty(c->key_file))
-        return error_set(err, -EINVAL, "controller_url needs key_file");
+    if (!str_empty(c->controller) && str_empty(c->key_file))
+        return error_set(err, -EINVAL, "controller needs key_file");
     if (c->workers == 0) {
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
         c->workers = cores > 0 ? (uint64_t)cores : 1;

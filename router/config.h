@@ -10,7 +10,7 @@
 struct router_config {
     char *listen, *listen_tls, *admin;
     char *tls_cert, *tls_key, *tls_sni;
-    char *name, *zone, *key_file, *controller_url, *controller_logs_url;
+    char *name, *zone, *key_file, *controller, *controller_logs;
     char *state_dir, *access_log, *sticky_cookies;
     char *log_level, *log_format;
     uint64_t workers;

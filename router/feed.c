@@ -188,7 +188,7 @@ static int open_watch(struct feed *f, struct event_base *loop, const struct bus_
     hello.name = f->config->name;
     hello.version = (char *)(uintptr_t)BERTH_VERSION;
     hello.zone = f->config->zone ? f->config->zone : (char *)(uintptr_t) "";
-    return bus_conversation_new(&f->watch, loop, identity, f->config->controller_url, &hello, &ops,
+    return bus_conversation_new(&f->watch, loop, identity, f->config->controller, &hello, &ops,
                                 err);
 }
 
@@ -210,7 +210,7 @@ int feed_new(struct feed **ret, struct event_base *loop, const struct router_con
     if ((r = bus_identity_read(config->key_file, &identity, err)) < 0)
         return r;
     if ((r = open_watch(f, loop, &identity, err)) == 0 && sink->ring &&
-        !str_empty(config->controller_logs_url))
+        !str_empty(config->controller_logs))
         r = ship_new(&f->ship, loop, config, &identity, sink, err);
     mem_wipe(&identity, sizeof identity);
     if (r < 0)

@@ -95,7 +95,7 @@ static int build_daemon(struct router *r, struct error *err) {
 
 int router_build(struct router *r, struct error *err) {
     const struct router_config *c = &r->config;
-    bool has_controller = !str_empty(c->controller_url);
+    bool has_controller = !str_empty(c->controller);
     int code;
     r->sink.fd = -1;
     r->shared.config = c;
@@ -107,7 +107,7 @@ int router_build(struct router *r, struct error *err) {
         return error_set(err, -ENOMEM, "cannot make an event loop");
     if ((code = access_sink_open(
              &r->sink, c->access_log,
-             has_controller && !str_empty(c->controller_logs_url) ? RING_BYTES : 0, err)) < 0 ||
+             has_controller && !str_empty(c->controller_logs) ? RING_BYTES : 0, err)) < 0 ||
         (code = load_tls(r, err)) < 0 ||
         (code = routes_new(&r->routes, &r->shared.publisher, err)) < 0 ||
         (code = load_routes(r, err)) < 0 || (code = build_workers(r, err)) < 0 ||
