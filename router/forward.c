@@ -245,9 +245,13 @@ void forward_bad_request(struct exchange *x, const char *why) {
 
 /* --- deadlines --- */
 
+static bool is_sending(const struct exchange *x) {
+    return (x->out && buf_out_size(x->out)) || x->client->stream.tls_pending;
+}
+
 /* Whose turn it is: true while only the client can move things on. */
 static bool waits_for_client(const struct exchange *x) {
-    if (x->out && buf_out_size(x->out))
+    if (is_sending(x))
         return true;
     const struct buf *in = x->client->in;
     return x->up == UP_BODY && !x->up_body.done && !(in && buf_out_size(in));
@@ -256,7 +260,7 @@ static bool waits_for_client(const struct exchange *x) {
 void forward_arm(struct exchange *x) {
     const struct router_config *config = x->worker->config;
     uint64_t deadline;
-    if (x->in_tunnel && !(x->out && buf_out_size(x->out)))
+    if (x->in_tunnel && !is_sending(x))
         deadline = worker_now_ms() + TUNNEL_CHECK_MS;
     else if (waits_for_client(x))
         deadline = x->progress_ms + config->client_timeout_ms;
@@ -288,7 +292,7 @@ void forward_on_deadline(struct exchange *x) {
     uint64_t now = worker_now_ms();
     if (x->up == UP_GATE && now >= x->gate_ms) {
         open_gate(x);
-    } else if (x->in_tunnel && !(x->out && buf_out_size(x->out))) {
+    } else if (x->in_tunnel && !is_sending(x)) {
         forward_arm(x);
     } else if (waits_for_client(x) && now >= x->progress_ms + config->client_timeout_ms) {
         COUNT(x->worker, timeouts);

@@ -391,8 +391,14 @@ static int read_response(struct exchange *x) {
 /* 1 when all of out is with the client, 0 when it must wait, -1 when x is over. */
 static int send_response(struct exchange *x) {
     struct buf *o = x->out;
-    if (!o || !buf_out_size(o))
-        return 1;
+    if (!o || !buf_out_size(o)) {
+        int r = stream_flush(&x->client->stream);
+        if (r < 0 && r != -EAGAIN) {
+            forward_client_gone(x);
+            return -1;
+        }
+        return r == 0;
+    }
     ssize_t n = stream_write(&x->client->stream, o->data + o->out, buf_out_size(o));
     if (n == -EAGAIN)
         return 0;
@@ -402,7 +408,7 @@ static int send_response(struct exchange *x) {
     }
     o->out += (uint32_t)n;
     x->progress_ms = worker_now_ms();
-    return !buf_out_size(o);
+    return !buf_out_size(o) && !x->client->stream.tls_pending;
 }
 
 bool pump_response(struct exchange *x) {

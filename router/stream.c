@@ -14,6 +14,7 @@ int stream_open(struct stream *s, struct event_base *loop, int fd, event_callbac
         return -ENOMEM;
     s->fd = fd;
     s->ssl = NULL;
+    s->tls_pending = NULL;
     s->readable = s->writable = s->hangup = false;
     return 0;
 }
@@ -74,6 +75,10 @@ ssize_t stream_write(struct stream *s, const void *p, size_t n) {
     if ((size_t)r < n)
         s->writable = false;
     return r;
+}
+
+int stream_flush_slow(struct stream *s) {
+    return tls_flush(s);
 }
 
 void stream_shutdown_write(struct stream *s) {

@@ -15,8 +15,9 @@
 
 struct stream {
     struct event event;
-    SSL *ssl; /* owned; NULL for plain */
-    int fd;   /* owned; -1 when closed */
+    SSL *ssl;                        /* owned; NULL for plain */
+    struct tls_pending *tls_pending; /* owned; records the socket did not take yet; NULL: none */
+    int fd;                          /* owned; -1 when closed */
     bool readable, writable;
     bool hangup; /* the peer ended its side: read on until 0 */
 };
@@ -32,6 +33,13 @@ void stream_close(struct stream *s); /* idempotent; TLS says its close_notify */
 ssize_t stream_read(struct stream *s, void *p, size_t n);
 /* Bytes taken (perhaps not all), -EAGAIN, or another negative errno. */
 ssize_t stream_write(struct stream *s, const void *p, size_t n);
+int stream_flush_slow(struct stream *s);
+
+/* What was taken may wait in the stream itself: 0 when all is with the kernel, -EAGAIN while not,
+ * or another negative errno. stream_write() goes on with it too. */
+static inline int stream_flush(struct stream *s) {
+    return s->tls_pending ? stream_flush_slow(s) : 0;
+}
 
 /* A read may bring something. */
 static inline bool stream_may_read(const struct stream *s) {

@@ -25,6 +25,7 @@ int tls_handshake(struct stream *s);
 
 ssize_t tls_read(struct stream *s, void *p, size_t n);
 ssize_t tls_write(struct stream *s, const void *p, size_t n);
+int tls_flush(struct stream *s); /* see stream_flush() */
 void tls_shutdown_write(struct stream *s);
 void tls_close(struct stream *s);
 
