@@ -5,6 +5,11 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Without memory an element is left out of the table (its hh.tbl stays NULL), nothing exits. */
+#define HASH_NONFATAL_OOM            1
+#define uthash_nonfatal_oom(element) ((void)0)
+#define HASH_FUNCTION                HASH_FNV /* the default one is no clean C to every compiler */
 #include <uthash.h>
 
 #include "common/base/fs.h"
@@ -71,6 +76,11 @@ int routes_put(struct routes *r, struct route *route) {
             return -ENOMEM;
         e->key = TAKE_PTR(key);
         HASH_ADD_KEYPTR(hh, r->entries, e->key, strlen(e->key), e);
+        if (!e->hh.tbl) {
+            free(e->key);
+            free(e);
+            return -ENOMEM;
+        }
     }
     e->route = TAKE_PTR(owned);
     e->generation = r->generation;

@@ -1,0 +1,255 @@
+#include "tests/unit/lib/runner.h"
+
+#include <errno.h>
+
+#include "common/base/random.h"
+#include "router/publish.h"
+#include "router/table.h"
+
+static struct route *make_route(const char *host, const char *path, unsigned endpoints) {
+    struct endpoint_spec specs[8];
+    struct route *r;
+    char guids[8][16];
+    for (unsigned i = 0; i < endpoints; i++) {
+        snprintf(guids[i], sizeof guids[i], "inst-%u", i);
+        specs[i] = (struct endpoint_spec){"10.0.0.1", 1000 + i, guids[i], i};
+    }
+    ck_assert_int_eq(route_new(&r, host, path, "app", "name", specs, endpoints, 0, NULL, NULL), 0);
+    return r;
+}
+
+static const char *found(const struct table *t, const char *host, const char *path) {
+    static char text[128];
+    struct route *r = table_find(t, slice_of(host), slice_of(path));
+    snprintf(text, sizeof text, "%s%s", r ? r->host : "none", r ? r->path : "");
+    return text;
+}
+
+START_TEST(routes_match_as_gorouter_matches) {
+    static const struct {
+        const char *host, *path;
+        unsigned endpoints;
+    } routes[] = {
+        {"app.example", "", 1},
+        {"app.example", "/foo", 1},
+        {"app.example", "/foo/bar", 0},
+        {"app.example", "/empty", 0},
+        {"*.example", "", 1},
+        {"*.wild.example", "/x", 1},
+        {"gone.example", "", 0},
+        {"ctx.example", "/only", 1},
+        {"App2.Example", "/CaSe/", 1},
+        {"*.b.c", "", 1},
+        {"*.c", "/deep", 1},
+    };
+    static const struct {
+        const char *host, *path, *want;
+    } rows[] = {
+        {"app.example", "/", "app.example"},
+        {"APP.example", "/anything", "app.example"},
+        {"app.example", "/foo", "app.example/foo"},
+        {"app.example", "/foo/", "app.example/foo"},
+        {"app.example", "/FOO/x", "app.example/foo"},
+        {"app.example", "/foobar", "app.example"},
+        {"app.example", "/foo/bar/baz", "app.example/foo"}, /* the deeper one is empty */
+        {"app.example", "/empty/x", "app.example"},
+        {"other.example", "/", "*.example"},
+        {"a.b.example", "/", "*.example"},
+        {"y.wild.example", "/x/1", "*.wild.example/x"},
+        {"y.wild.example", "/", "*.example"},
+        {"gone.example", "/", "gone.example"}, /* exact, though empty, goes before the wildcard */
+        {"ctx.example", "/only/this", "ctx.example/only"},
+        {"ctx.example", "/", "*.example"}, /* the exact host has no such path */
+        {"app2.example", "/case", "app2.example/case"},
+        {"example", "/", "none"},
+        {"a.b.c", "/deep", "*.b.c"},
+        {"x.y.z.c", "/deep/er", "*.c/deep"},
+        {"x.y.z.c", "/", "none"},
+        {"", "/", "none"},
+        {"app.example", "", "app.example"},
+    };
+    struct route *all[ARRAY_SIZE(routes)];
+    struct table *t;
+    for (size_t i = 0; i < ARRAY_SIZE(routes); i++)
+        all[i] = make_route(routes[i].host, routes[i].path, routes[i].endpoints);
+    ck_assert_int_eq(table_new(&t, all, ARRAY_SIZE(routes), NULL), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(routes); i++)
+        route_unref(all[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        ck_assert_msg(str_eq(found(t, rows[i].host, rows[i].path), rows[i].want),
+                      "%s%s -> %s, not %s", rows[i].host, rows[i].path,
+                      found(t, rows[i].host, rows[i].path), rows[i].want);
+    char long_host[400];
+    memset(long_host, 'a', sizeof long_host);
+    ck_assert_ptr_null(table_find(t, (struct slice){long_host, sizeof long_host}, SLICE_LIT("/")));
+    table_unref(t);
+}
+END_TEST
+
+/* The rules again, by brute force over all routes. */
+static struct route *naive_on_host(struct route **all, size_t n, const char *host,
+                                   const char *path) {
+    struct route *best = NULL;
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strlen(all[i]->path);
+        if (!str_eq(all[i]->host, host) || strncmp(all[i]->path, path, len) != 0 ||
+            (path[len] && path[len] != '/'))
+            continue;
+        bool fuller = best && (all[i]->endpoint_count != 0) > (best->endpoint_count != 0);
+        bool same = best && (all[i]->endpoint_count != 0) == (best->endpoint_count != 0);
+        if (!best || fuller || (same && len > strlen(best->path)))
+            best = all[i];
+    }
+    return best;
+}
+
+static struct route *naive_find(struct route **all, size_t n, const char *host, const char *path) {
+    struct route *r = naive_on_host(all, n, host, path);
+    for (const char *dot = strchr(host, '.'); !r && dot; dot = strchr(dot + 1, '.')) {
+        char wild[256];
+        snprintf(wild, sizeof wild, "*%s", dot);
+        r = naive_on_host(all, n, wild, path);
+    }
+    return r;
+}
+
+static void random_name(struct rng *rng, char *out, char separator, unsigned max_parts) {
+    unsigned parts = (unsigned)rng_below(rng, max_parts + 1);
+    if (separator == '.')
+        parts += parts == 0;
+    for (unsigned i = 0; i < parts; i++) {
+        if (separator == '/' || i)
+            *out++ = separator;
+        *out++ = (char)('a' + rng_below(rng, 3));
+        if (rng_below(rng, 4) == 0)
+            *out++ = 'x';
+    }
+    *out = 0;
+}
+
+START_TEST(random_tables_answer_as_a_naive_search_does) {
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        struct rng rng = {seed};
+        struct route *all[40];
+        size_t n = 0;
+        for (int i = 0; i < 40; i++) {
+            char host[64], path[64], wild[70];
+            random_name(&rng, host, '.', 3);
+            random_name(&rng, path, '/', 3);
+            snprintf(wild, sizeof wild, rng_below(&rng, 3) ? "%s" : "*.%s", host);
+            bool twice = false;
+            for (size_t j = 0; j < n; j++)
+                twice |= str_eq(all[j]->host, wild) && str_eq(all[j]->path, path);
+            if (!twice)
+                all[n++] = make_route(wild, path, (unsigned)rng_below(&rng, 3));
+        }
+        struct table *t;
+        ck_assert_int_eq(table_new(&t, all, n, NULL), 0);
+        ck_assert_uint_eq(table_count(t), n);
+        for (int i = 0; i < 200; i++) {
+            char host[64], path[64];
+            random_name(&rng, host, '.', 4);
+            random_name(&rng, path, '/', 4);
+            ck_assert_msg(table_find(t, slice_of(host), slice_of(path)) ==
+                              naive_find(all, n, host, path),
+                          "seed %llu: %s%s", (unsigned long long)seed, host, path);
+        }
+        table_unref(t);
+        for (size_t i = 0; i < n; i++)
+            route_unref(all[i]);
+    }
+}
+END_TEST
+
+START_TEST(turns_go_round_and_pass_over_what_failed) {
+    struct route *r = make_route("a", "", 3);
+    unsigned seen[3] = {0};
+    for (int i = 0; i < 30; i++)
+        seen[route_choose(r, NULL, 0, 1000)]++;
+    for (int i = 0; i < 3; i++)
+        ck_assert_uint_eq(seen[i], 10);
+    route_mark_failed(r, 1, 5000);
+    for (int i = 0; i < 30; i++)
+        ck_assert_uint_ne(route_choose(r, NULL, 0, 4999), 1);
+    memset(seen, 0, sizeof seen);
+    for (int i = 0; i < 30; i++)
+        seen[route_choose(r, NULL, 0, 5000)]++;
+    ck_assert_uint_eq(seen[1], 10); /* the mark is over */
+    for (unsigned i = 0; i < 3; i++)
+        route_mark_failed(r, i, 9000);
+    ck_assert_uint_ne(route_choose(r, NULL, 0, 6000), ROUTE_NONE); /* all marked: all count again */
+    ck_assert_uint_eq(atomic_load(&r->endpoints[2].failed_until_ms), 0);
+    unsigned tried[] = {0, 2};
+    ck_assert_uint_eq(route_choose(r, tried, 2, 6000), 1);
+    unsigned all_tried[] = {0, 1, 2};
+    ck_assert_uint_eq(route_choose(r, all_tried, 3, 6000), ROUTE_NONE);
+    route_unref(r);
+}
+END_TEST
+
+START_TEST(marks_survive_a_change_of_the_route) {
+    struct route *was = make_route("a", "", 2), *now = make_route("a", "", 3);
+    route_mark_failed(was, 1, 777);
+    route_carry_marks(now, was);
+    ck_assert_uint_eq(atomic_load(&now->endpoints[1].failed_until_ms), 777);
+    ck_assert_uint_eq(atomic_load(&now->endpoints[0].failed_until_ms), 0);
+    route_unref(was);
+    route_unref(now);
+}
+END_TEST
+
+START_TEST(routes_with_texts_that_could_harm_headers_are_refused) {
+    static const struct {
+        const char *host, *path, *app, *name;
+    } rows[] = {
+        {"", "", "a", ""},        {"a b", "", "a", ""},   {"a\r\nX: y", "", "a", ""},
+        {"a", "x", "a", ""},      {"a", "/?q", "a", ""},  {"a", "/a b", "a", ""},
+        {"a", "", "g\r\nX:", ""}, {"a", "", "a\"", ""},   {"a", "", "a", "\xff"},
+        {"*", "", "a", ""},       {"a.*.b", "", "a", ""}, {NULL, "", "a", ""},
+    };
+    struct error err;
+    struct route *r;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        ck_assert_msg(route_new(&r, rows[i].host, rows[i].path, rows[i].app, rows[i].name, NULL, 0,
+                                0, NULL, &err) == -EINVAL,
+                      "row %zu", i);
+    struct endpoint_spec specs[] = {
+        {"cell-1", 80, "i", 0}, {"10.0.0.1", 0, "i", 0},      {"10.0.0.1", 65536, "i", 0},
+        {"::1", 80, "i", 4},    {"10.0.0.1", 80, "i\r\n", 0}, {NULL, 80, "i", 0},
+    };
+    unsigned skipped;
+    ck_assert_int_eq(
+        route_new(&r, "a", NULL, NULL, NULL, specs, ARRAY_SIZE(specs), 0, &skipped, &err), 0);
+    ck_assert_uint_eq(skipped, 5);
+    ck_assert_uint_eq(r->endpoint_count, 1);
+    ck_assert_str_eq(r->endpoints[0].text, "[::1]:80");
+    ck_assert_str_eq(r->endpoints[0].index, "4");
+    route_unref(r);
+}
+END_TEST
+
+START_TEST(a_published_table_lives_as_long_as_somebody_looks_at_it) {
+    struct publisher p;
+    struct view v = {0};
+    struct table *first, *second;
+    publisher_init(&p);
+    ck_assert_ptr_null(view_table(&v, &p));
+    ck_assert_int_eq(table_new(&first, NULL, 0, NULL), 0);
+    publisher_set(&p, first);
+    ck_assert_ptr_eq(view_table(&v, &p), first);
+    ck_assert_int_eq(table_new(&second, NULL, 0, NULL), 0);
+    publisher_set(&p, second);
+    ck_assert_uint_eq(p.retired_count, 1); /* v still holds it */
+    ck_assert_ptr_eq(view_table(&v, &p), second);
+    publisher_sweep(&p);
+    ck_assert_uint_eq(p.retired_count, 0);
+    view_fini(&v);
+    publisher_fini(&p);
+}
+END_TEST
+
+RUN_TESTS("router/table", routes_match_as_gorouter_matches,
+          random_tables_answer_as_a_naive_search_does, turns_go_round_and_pass_over_what_failed,
+          marks_survive_a_change_of_the_route,
+          routes_with_texts_that_could_harm_headers_are_refused,
+          a_published_table_lives_as_long_as_somebody_looks_at_it)
