@@ -97,10 +97,12 @@ int lrp_cell_expected(struct lrp *l, const char *cell_id);
 int lrp_cell_present(struct lrp *l, const struct lrp_cell_info *info, uint64_t now_ms);
 void lrp_cell_heard(struct lrp *l, const char *cell_id, uint64_t now_ms);
 /* What the cell reports. full_begin: forget what was reported before; full_end: what was not named
- * is not there. Each CRASHED is counted once per instance_guid. -ESTALE when the cell's full report
- * is needed first, -ENOENT for a cell that was never present, -ENOMEM. */
+ * is not there. Each CRASHED is counted once per instance_guid. now_wall_ns, the same moment by the
+ * wall clock, tells how long an instance has been running that was started before this run. -ESTALE
+ * when the cell's full report is needed first, -ENOENT for a cell that was never present, -ENOMEM.
+ */
 int lrp_report(struct lrp *l, const char *cell_id, bool full_begin, bool full_end,
-               Berth__ActualLrp *const *instances, size_t n, uint64_t now_ms);
+               Berth__ActualLrp *const *instances, size_t n, uint64_t now_ms, uint64_t now_wall_ns);
 /* False until the cell's full report is in and all desired LRPs were given: its Watch must wait. */
 bool lrp_cell_reported(const struct lrp *l, const char *cell_id);
 

@@ -108,9 +108,17 @@ void report_decide(struct lrp *l, struct instance *in, uint64_t now_ms) {
         instance_running(l, in, now_ms);
 }
 
+/* When it came to be what it is, by our clock; a cell's clock that runs ahead tells nothing. */
+static uint64_t since(const Berth__ActualLrp *m, uint64_t now_ms, uint64_t now_wall_ns) {
+    if (m->since_wall_ns == 0 || m->since_wall_ns > now_wall_ns)
+        return now_ms;
+    uint64_t age_ms = (now_wall_ns - m->since_wall_ns) / 1000000;
+    return age_ms < now_ms ? now_ms - age_ms : 0;
+}
+
 /* An instance that this run of the brain did not start. */
 static int hear_unknown(struct lrp *l, struct cell *c, const Berth__ActualLrp *m, bool crash_news,
-                        uint64_t now_ms) {
+                        uint64_t now_ms, uint64_t now_wall_ns) {
     bool alive = m->state != BERTH__INSTANCE_STATE__INSTANCE_CRASHED &&
                  m->state != BERTH__INSTANCE_STATE__INSTANCE_STOPPED;
     bool crashed = m->state == BERTH__INSTANCE_STATE__INSTANCE_CRASHED;
@@ -133,6 +141,7 @@ static int hear_unknown(struct lrp *l, struct cell *c, const Berth__ActualLrp *m
     in->seen = true;
     in->undecided = true;
     int r = crashed ? 0 : hear_alive(l, in, m, now_ms);
+    in->since_ms = since(m, now_ms, now_wall_ns);
     if (l->complete && !c->suspect) /* else when its report is whole */
         report_decide(l, in, now_ms);
     if (crashed && (in = instance_find(l, m->instance_guid)))
@@ -141,10 +150,10 @@ static int hear_unknown(struct lrp *l, struct cell *c, const Berth__ActualLrp *m
 }
 
 static int hear(struct lrp *l, struct cell *c, const Berth__ActualLrp *m, bool crash_news,
-                uint64_t now_ms) {
+                uint64_t now_ms, uint64_t now_wall_ns) {
     struct instance *in = instance_find(l, m->instance_guid);
     if (!in)
-        return hear_unknown(l, c, m, crash_news, now_ms);
+        return hear_unknown(l, c, m, crash_news, now_ms, now_wall_ns);
     if (in->cell != c)
         return 0; /* no cell speaks for another's */
     in->seen = true;
@@ -212,7 +221,8 @@ static void end_full(struct lrp *l, struct cell *c, uint64_t now_ms) {
 }
 
 int lrp_report(struct lrp *l, const char *cell_id, bool full_begin, bool full_end,
-               Berth__ActualLrp *const *instances, size_t n, uint64_t now_ms) {
+               Berth__ActualLrp *const *instances, size_t n, uint64_t now_ms,
+               uint64_t now_wall_ns) {
     struct cell *c = cell_find(l, cell_id);
     int r = 0;
     if (!c || !c->present)
@@ -230,7 +240,7 @@ int lrp_report(struct lrp *l, const char *cell_id, bool full_begin, bool full_en
     /* before its first full report is in, a crash not known here is news of before this run */
     bool crash_news = c->in_full && !c->reported;
     for (size_t i = 0; i < n; i++)
-        r = MIN(r, hear(l, c, instances[i], crash_news, now_ms));
+        r = MIN(r, hear(l, c, instances[i], crash_news, now_ms, now_wall_ns));
     if (full_end && c->in_full)
         end_full(l, c, now_ms);
     return r;

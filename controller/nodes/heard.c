@@ -54,9 +54,9 @@ void heard_report(struct node *node, struct hub_request *req, const Berth__Repor
     bool begins = msg->full && !node->in_full;
     node->in_full |= msg->full;
     bool ends = node->in_full && !msg->more;
-    int r = sound
-                ? lrp_report(n->deps.lrp, node->peer->id_text, begins, ends, sound, sound_n, now_ms)
-                : -ENOMEM;
+    int r = sound ? lrp_report(n->deps.lrp, node->peer->id_text, begins, ends, sound, sound_n,
+                               now_ms, clock_wall_ns())
+                  : -ENOMEM;
     if (ends) {
         node->in_full = false;
         node->full_ms = now_ms;

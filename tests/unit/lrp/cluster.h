@@ -31,6 +31,7 @@ struct container { /* on a cell; kept after its end until the controller took no
     bool told;     /* its end is acknowledged */
     bool fault;
     uint32_t memory_mb;
+    uint64_t since_ms;
 };
 
 struct sim_cell {
@@ -242,17 +243,19 @@ static inline void cell_report(struct cluster *c, struct sim_cell *s, bool lose_
         msgs[i].reason = (char *)"Exited with status 1";
         msgs[i].platform_fault = k->fault;
         msgs[i].memory_mb = k->memory_mb;
+        msgs[i].since_wall_ns = k->since_ms * 1000000;
     }
     size_t half = s->n / 2;
     if (!s->session)
         cell_hello(c, s);
     if (!s->was_full) {
-        must(lrp_report(c->lrp, s->id, true, false, list, half, c->now) == 0);
+        must(lrp_report(c->lrp, s->id, true, false, list, half, c->now, c->now * 1000000) == 0);
         if (lose_ack && c->now % 3 == 0)
             return; /* broken off in the middle */
-        must(lrp_report(c->lrp, s->id, false, true, list + half, s->n - half, c->now) == 0);
+        must(lrp_report(c->lrp, s->id, false, true, list + half, s->n - half, c->now,
+                        c->now * 1000000) == 0);
     } else {
-        must(lrp_report(c->lrp, s->id, false, false, list, s->n, c->now) == 0);
+        must(lrp_report(c->lrp, s->id, false, false, list, s->n, c->now, c->now * 1000000) == 0);
     }
     if (lose_ack) {
         s->session = false;
@@ -294,13 +297,15 @@ static inline void cell_watch(struct cluster *c, struct sim_cell *s, int page, b
 }
 
 /* What runs goes on by one state. */
-static inline void cell_progress(struct sim_cell *s) {
+static inline void cell_progress(const struct cluster *c, struct sim_cell *s) {
     for (size_t i = 0; i < s->n; i++) {
         struct container *k = &s->containers[i];
-        if (k->state == BERTH__INSTANCE_STATE__INSTANCE_CLAIMED)
+        if (k->state == BERTH__INSTANCE_STATE__INSTANCE_CLAIMED) {
             k->state = BERTH__INSTANCE_STATE__INSTANCE_RUNNING;
-        else if (k->state == BERTH__INSTANCE_STATE__INSTANCE_STOPPING)
+            k->since_ms = c->now;
+        } else if (k->state == BERTH__INSTANCE_STATE__INSTANCE_STOPPING) {
             k->state = BERTH__INSTANCE_STATE__INSTANCE_STOPPED;
+        }
     }
 }
 
@@ -393,7 +398,7 @@ static inline void cluster_run(struct cluster *c, unsigned seconds) {
             }
             cell_report(c, s, false);
             cell_watch(c, s, 1000, false);
-            cell_progress(s);
+            cell_progress(c, s);
         }
         cluster_converge(c);
         router_watch(c, 1000);

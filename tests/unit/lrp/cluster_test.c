@@ -81,7 +81,7 @@ static void talk(struct rng *rng) {
         cell_watch(&c, s, 1 + (int)rng_below(rng, 6), lose);
         break;
     default:
-        cell_progress(s);
+        cell_progress(&c, s);
     }
 }
 

@@ -335,8 +335,10 @@ START_TEST(a_restarted_brain_adopts_what_runs_and_starts_nothing_twice) {
     cluster_run(&c, 20);
     struct found after = look("p");
     ck_states("p", "RRRRRR");
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 6; i++) {
         ck_assert_str_eq(before.guids[i], after.guids[i]);
+        ck_assert_uint_le(after.a[i].since_ms, before.a[i].since_ms); /* its uptime went on */
+    }
     ck_assert_int_eq(c.cells[0].started + c.cells[1].started + c.cells[2].started, started);
     ck_assert_uint_eq(route_find(&c, "p.example")->endpoints, 6);
     cluster_check(&c);
