@@ -499,11 +499,15 @@ static bool is_idempotent(const struct head *h) {
     return false;
 }
 
+static void answer_empty_host(struct exchange *x) {
+    answer(x, 400, "empty_host", CACHE_SHORT, "Request had empty Host header");
+}
+
 static void find_route(struct exchange *x, const struct head *h) {
     struct worker *w = x->worker;
     char message[STICKY_MESSAGE_MAX];
-    if (!h->host_name.n || slice_eq(h->host_name, client_ip(x->client))) {
-        answer(x, 400, "empty_host", CACHE_SHORT, "Request had empty Host header");
+    if (!h->host_name.n) {
+        answer_empty_host(x);
         return;
     }
     if (h->method_id == METHOD_OPTIONS && slice_eq(h->target, SLICE_LIT("*"))) {
@@ -512,6 +516,10 @@ static void find_route(struct exchange *x, const struct head *h) {
     }
     const struct table *table = view_table(&w->view, &w->shared->publisher);
     struct route *r = table ? table_find(table, h->host_name, h->path) : NULL;
+    if (!r && slice_eq(h->host_name, client_ip(x->client))) {
+        answer_empty_host(x); /* some balancers fill in an address where there was no Host */
+        return;
+    }
     if (!r) {
         COUNT(w, unknown_routes);
         answer_about_host(x, 404, "unknown_route", CACHE_NEVER, "does not exist");

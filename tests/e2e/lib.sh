@@ -7,7 +7,7 @@
 #   check TEXT COMMAND...       prints "ok - TEXT" or "not ok - TEXT" with what the command said
 #   check_not TEXT COMMAND...   the same, where the command must fail
 #   add_image NAME OPTIONS...   makes an image (see tests/lib/make_image.py) and puts it into the registry
-#   app_get APP PATH [CURL...]  asks APP.localhost through the router
+#   app_get APP PATH [CURL...]  asks APP.apps.localhost through the router
 #   status_of APP PATH          the status alone
 #   daemon_pid NAME             pid of controller, cell, router or registry
 #   is_up NAME                  whether the daemon says that it is healthy
@@ -120,7 +120,7 @@ add_image() {
 app_get() {
     local app=$1 path=$2
     shift 2
-    curl -s -m 20 -H "Host: $app.localhost" "$@" "http://127.0.0.1:$E2E_HTTP$path"
+    curl -s -m 20 -H "Host: $app.apps.localhost" "$@" "http://127.0.0.1:$E2E_HTTP$path"
 }
 status_of() { app_get "$1" "$2" -o /dev/null -w '%{http_code}'; }
 app_is() { [ "$(status_of "$1" "$2")" = "$3" ]; }
