@@ -28,8 +28,7 @@ struct tracked *agent_find(struct agent *a, const char *guid) {
     return NULL;
 }
 
-/* --- what instances need (instance_host_ops)
- * ------------------------------------------------------ */
+/* --- what instances need (instance_host_ops) --- */
 
 static uint64_t host_mono_ms(void *data) {
     (void)data;
@@ -146,8 +145,7 @@ static const struct runtime_ops runtime_ops = {
 };
 static const struct health_ops health_ops = {health_new, health_free};
 
-/* --- instances
- * ------------------------------------------------------------------------------------ */
+/* --- instances --- */
 
 static void untrack(struct tracked *t) {
     if (t->follow)
@@ -258,8 +256,7 @@ static void on_stats(evutil_socket_t fd, short what, void *arg) {
         sample(t);
 }
 
-/* --- what the controller says
- * --------------------------------------------------------------------- */
+/* --- what the controller says --- */
 
 static void on_wanted(void *data, const Berth__Assignment *assignment) {
     struct agent *a = data;
@@ -337,8 +334,7 @@ static void on_container_exit(void *data, struct container *c, const struct cont
         instance_exited(in, exit);
 }
 
-/* --- building
- * ------------------------------------------------------------------------------------- */
+/* --- building --- */
 
 static int open_store(struct agent *a, struct error *err) {
     const struct settings *s = a->settings;

@@ -71,8 +71,7 @@ static void end_check(struct health *h) {
     h->fd = -1;
 }
 
-/* --- verdicts: `h` may be gone after these -------------------------------------------------------
- */
+/* --- verdicts: `h` may be gone after these --- */
 
 static void step_passed(struct health *h) {
     end_check(h);
@@ -140,8 +139,7 @@ static void judge_reply(struct health *h) {
     step_failed(h);
 }
 
-/* --- one check -----------------------------------------------------------------------------------
- */
+/* --- one check --- */
 
 static void on_io(evutil_socket_t fd, short what, void *arg);
 
@@ -229,8 +227,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
         step_check(h);
 }
 
-/* --- the module's interface ----------------------------------------------------------------------
- */
+/* --- the module's interface --- */
 
 static uint32_t or_default(uint32_t v, uint32_t def) {
     return v ? v : def;

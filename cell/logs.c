@@ -40,6 +40,8 @@ struct log_follow {
     struct klog klog;
     struct lograte rate;
     uint64_t bytes;
+    uint64_t acknowledged; /* offset; to be saved while `unsaved` */
+    bool unsaved;
     bool ready; /* there may be more to read */
     UT_hash_handle hh;
     struct log_follow *prev, *next;
@@ -66,8 +68,7 @@ static struct file_id identify(int fd) {
     return (struct file_id){x.stx_ino, born};
 }
 
-/* --- position ----------------------------------------------------------------------------------
- */
+/* --- position --- */
 
 static void save_position(struct log_follow *f, uint64_t offset) {
     char text[POSITION_BYTES + 1];
@@ -91,14 +92,22 @@ static bool read_position(int fd, struct file_id *id, uint64_t *offset) {
     return true;
 }
 
+/* Once a line: so only noted here. */
 static void on_acknowledged(void *data, uint64_t file, uint64_t resume) {
     struct log_follow *f = data;
-    if (file == f->generation) /* else it is of a file that is gone */
-        save_position(f, resume);
+    if (file != f->generation)
+        return; /* of a file that is gone */
+    f->acknowledged = resume;
+    f->unsaved = true;
 }
 
-/* --- lines --------------------------------------------------------------------------------------
- */
+static void save_if_acknowledged(struct log_follow *f) {
+    if (f->unsaved)
+        save_position(f, f->acknowledged);
+    f->unsaved = false;
+}
+
+/* --- lines --- */
 
 static void push(struct log_follow *f, const struct klog_line *line, Berth__LogStream stream,
                  const char *message, size_t n) {
@@ -138,8 +147,7 @@ static void take_losses(struct log_follow *f) {
     f->klog.failed = false;
 }
 
-/* --- reading ------------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 static void unwatch(struct log_follow *f) {
     if (f->wd < 0)
@@ -174,7 +182,6 @@ static int open_file(struct log_follow *f, struct error *err) {
     close_fdp(&f->fd);
     f->fd = fd;
     f->id = identify(fd);
-    f->generation++;
     f->ready = true;
     watch(f);
     return 0;
@@ -213,6 +220,8 @@ static void start_over(struct log_follow *f) {
         f->klog.pending[s] = was.pending[s];
         f->klog.pending[s].start = 0;
     }
+    f->generation++;
+    f->unsaved = false; /* that was of the old file */
     save_position(f, 0);
 }
 
@@ -302,11 +311,13 @@ static void on_inotify(evutil_socket_t fd, short what, void *arg) {
 }
 
 void logs_resume(struct logs *l) {
+    struct log_follow *f;
+    DL_FOREACH (l->all, f)
+        save_if_acknowledged(f);
     event_active(l->pump, EV_TIMEOUT, 0);
 }
 
-/* --- the module's interface ---------------------------------------------------------------------
- */
+/* --- the module's interface --- */
 
 int logs_new(struct logs **ret, struct event_base *loop, struct outbox *outbox,
              void (*on_lines)(void *data), void *data, struct error *err) {
@@ -342,6 +353,7 @@ void logs_free(struct logs *l) {
 void log_follow_free(struct log_follow *f) {
     if (!f)
         return;
+    save_if_acknowledged(f);
     unwatch(f);
     DL_DELETE(f->logs->all, f);
     f->origin->data = NULL;
@@ -364,6 +376,7 @@ static void begin(struct log_follow *f) {
     if (known && !same)
         outbox_count_lost(f->logs->outbox, 1); /* replaced while nobody looked: at least one */
     klog_init(&f->klog, same ? offset : 0);
+    f->generation = 1;
     if (!same)
         save_position(f, 0);
 }

@@ -3,7 +3,8 @@
  * The file is the buffer: a follower reads only while the outbox has room, so a controller that is
  * away costs no line until conmon rotates the file (--log-size-max: the old one is replaced by an
  * empty one; what was not read by then is counted as lost). How far the controller acknowledged is
- * kept in a small file beside, from where a restarted agent reads on: every line at least once.
+ * kept in a small file beside, from where a restarted agent reads on: every line at least once (but
+ * for what an agent that is killed had read and not yet sent of a file replaced meanwhile).
  * Woken by inotify. Loop thread only. */
 #ifndef CELL_LOGS_H
 #define CELL_LOGS_H
@@ -42,7 +43,7 @@ DEFINE_FREEP(log_follow)
 /* Bytes of messages since the last call. */
 uint64_t log_follow_take_bytes(struct log_follow *f);
 
-/* The outbox has room again. */
+/* Lines were acknowledged: keeps how far, and goes on reading into the room they left. */
 void logs_resume(struct logs *l);
 /* One of the agent's own lines: "CELL", "HEALTH", or NULL for the origin's own source. */
 void logs_say(struct logs *l, struct outbox_origin *origin, const char *source_type,

@@ -53,8 +53,7 @@ static void went_down(struct sync *s, int talk, const char *name, const char *wh
     event_del(s->send_later[talk]);
 }
 
-/* --- watch
- * ---------------------------------------------------------------------------------------- */
+/* --- watch --- */
 
 static void send_watch(struct sync *s) {
     Berth__Watch watch;
@@ -85,8 +84,7 @@ static void on_watch_down(void *data, const char *why) {
     went_down(data, WATCH, "watch", why);
 }
 
-/* --- report
- * --------------------------------------------------------------------------------------- */
+/* --- report --- */
 
 static void send_report(struct sync *s) {
     Berth__Capacity left = BERTH__CAPACITY__INIT;
@@ -116,8 +114,7 @@ static void on_report_down(void *data, const char *why) {
     went_down(data, REPORT, "report", why);
 }
 
-/* --- logs
- * ----------------------------------------------------------------------------------------- */
+/* --- logs --- */
 
 static void send_logs(struct sync *s) {
     if (s->logs_under_way || !bus_conversation_is_open(s->talks[LOGS]))
@@ -156,8 +153,7 @@ static void on_logs_down(void *data, const char *why) {
     went_down(s, LOGS, "logs", why);
 }
 
-/* --- the module's interface
- * ----------------------------------------------------------------------- */
+/* --- the module's interface --- */
 
 static void on_send_watch(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;

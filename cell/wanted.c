@@ -96,8 +96,7 @@ void wanted_fill(const struct wanted *w, Berth__Watch *watch) {
     watch->version = w->version;
 }
 
-/* --- what may be run -----------------------------------------------------------------------------
- */
+/* --- what may be run --- */
 
 static bool is_guid(const char *s) {
     size_t n = strlen(s);
@@ -129,8 +128,7 @@ int wanted_check(const Berth__Assignment *a, struct error *err) {
     return 0;
 }
 
-/* --- pages ---------------------------------------------------------------------------------------
- */
+/* --- pages --- */
 
 static bool same_epoch(const struct wanted *w, const Berth__WatchReply *reply) {
     return reply->epoch.len == w->epoch_n && memcmp(reply->epoch.data, w->epoch, w->epoch_n) == 0;

@@ -60,8 +60,7 @@ static struct {
 
 static const char *const states[] = {"CLAIMED", "RUNNING", "CRASHED", "STOPPED", "STOPPING"};
 
-/* --- assignments from JSON
- * ------------------------------------------------------------------------ */
+/* --- assignments from JSON --- */
 
 static char *text(json_t *object, const char *key) {
     const char *s = json_string_value(json_object_get(object, key));
@@ -179,8 +178,7 @@ static void drop(const char *guid) {
     item->version = ++self.version;
 }
 
-/* --- watch
- * ---------------------------------------------------------------------------------------- */
+/* --- watch --- */
 
 static void answer_watch(bool even_empty) {
     Berth__WatchReply reply = BERTH__WATCH_REPLY__INIT;
@@ -224,8 +222,7 @@ static void on_watch(struct hub_request *req, const Berth__Watch *watch) {
     answer_watch(false);
 }
 
-/* --- report and logs
- * ------------------------------------------------------------------------------ */
+/* --- report and logs --- */
 
 static void on_report(struct hub_request *req, const Berth__Report *report) {
     Berth__ReportAck ack = BERTH__REPORT_ACK__INIT;
@@ -306,8 +303,7 @@ static void on_dropped(void *data, struct hub_peer *peer, struct hub_request *re
         self.logs = NULL;
 }
 
-/* --- commands
- * ------------------------------------------------------------------------------------- */
+/* --- commands --- */
 
 static void want(const char *line) {
     json_error_t error;

@@ -37,8 +37,7 @@ struct world {
 
 static struct world *w; /* the fakes' one world: a test is a process of its own */
 
-/* --- fakes ---------------------------------------------------------------------------------------
- */
+/* --- fakes --- */
 
 static int fake_pull(struct image_store *s, const Berth__Image *image,
                      const struct image_pull_ops *ops, struct image_pull **ret, struct error *err) {
@@ -209,8 +208,7 @@ static const struct instance_host_ops host = {mono_ms, wall_ns,  on_change, say,
                                               follow,  unfollow, keep};
 static const struct launch_defaults defaults = {1 << 30, 100, 1024};
 
-/* --- the world -----------------------------------------------------------------------------------
- */
+/* --- the world --- */
 
 static Berth__Assignment *assignment(void) {
     static Berth__Image image;
@@ -334,8 +332,7 @@ static Berth__ActualLrp told(void) {
     return lrp;
 }
 
-/* --- one path each -------------------------------------------------------------------------------
- */
+/* --- one path each --- */
 
 START_TEST(an_instance_is_pulled_created_healthy_and_stopped) {
     struct world world;
@@ -632,8 +629,7 @@ START_TEST(progress_is_told_in_the_log_and_in_the_report) {
 }
 END_TEST
 
-/* --- adoption ------------------------------------------------------------------------------------
- */
+/* --- adoption --- */
 
 static void adopt(const Berth__InstanceRecord *record) {
     Berth__ContainerNote note = BERTH__CONTAINER_NOTE__INIT;
@@ -698,8 +694,7 @@ START_TEST(a_restarted_agent_goes_on_where_the_last_one_was) {
 }
 END_TEST
 
-/* --- any order -----------------------------------------------------------------------------------
- */
+/* --- any order --- */
 
 /* Everything that may happen next in this world, one of it chosen. */
 static void something_happens(struct rng *rng) {
