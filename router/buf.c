@@ -1,5 +1,6 @@
 #include "router/buf.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -119,6 +120,7 @@ int buf_unpark(struct buf_pool *pool, struct buf **b) {
     if (!large)
         return -ENOMEM;
     if (was) {
+        assert(!buf_out_size(was));
         uint32_t n = buf_raw_size(was);
         memcpy(large->data + large->raw, was->data + was->raw, n);
         large->raw_end += n;

@@ -56,7 +56,8 @@ int buf_prepend(struct buf *b, const void *p, uint32_t n);
 /* Gives back what *b does not need: everything when it is empty (then *b becomes NULL); all but a
  * small block when nothing is to be sent and raw fits in one. */
 void buf_park(struct buf_pool *pool, struct buf **b);
-/* Makes a parked (or absent) *b able to take a read again. 0 or -ENOMEM. */
+/* Makes a parked (or absent) *b able to take a read again, and to be framed: a parked one has no
+ * room in front or behind, and must hold raw bytes only. 0 or -ENOMEM. */
 int buf_unpark(struct buf_pool *pool, struct buf **b);
 
 #endif

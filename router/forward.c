@@ -442,6 +442,8 @@ static void attempt(struct exchange *x) {
             route_mark_failed(x->route, x->endpoint, worker_now_ms() + w->config->endpoint_fail_ms);
     }
     x->dispatched_ns = clock_mono_ns();
+    if (x->up != UP_GATE)
+        x->up = UP_BODY; /* also when all of it had been sent to the one that failed */
     if (place_head(x, again) < 0) {
         answer_bad_gateway(x, "head too large");
         return;
@@ -550,7 +552,7 @@ void forward_begin(struct client *c, size_t head_n) {
     struct worker *w = c->worker;
     struct head *h = &w->head;
     struct refusal why;
-    struct exchange *x = exchange_new(c, head_n);
+    struct exchange *x = buf_unpark(&w->bufs, &c->in) < 0 ? NULL : exchange_new(c, head_n);
     if (!x) {
         client_close(c);
         return;

@@ -21,7 +21,7 @@ static inline bool pen_fits(struct pen *pen, size_t n) {
 }
 
 static inline void pen_put(struct pen *pen, const char *s, size_t n) {
-    if (!pen_fits(pen, n))
+    if (!n || !pen_fits(pen, n)) /* an empty slice may be NULL */
         return;
     memcpy(pen->p, s, n);
     pen->p += n;

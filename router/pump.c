@@ -49,10 +49,13 @@ static void frame_plain(struct buf *b, struct slice data) {
 /* --- the request --- */
 
 int pump_decode_request(struct exchange *x) {
-    struct buf *in = x->client->in;
+    struct client *c = x->client;
     struct slice data;
-    if (!in || !buf_raw_size(in) || x->up_body.done)
+    if (!c->in || !buf_raw_size(c->in) || x->up_body.done)
         return 0;
+    if (buf_unpark(&x->worker->bufs, &c->in) < 0)
+        return -ENOMEM;
+    struct buf *in = c->in;
     ssize_t n = body_decode(&x->up_body, in->data + in->raw, buf_raw_size(in), &data);
     if (n < 0)
         return (int)n;
@@ -142,7 +145,7 @@ bool pump_request(struct exchange *x) {
                 break;
         }
         if (x->up == UP_TUNNEL) {
-            c->in->out = c->in->raw;
+            c->in->out = c->in->raw; /* nothing is framed: a parked buffer does as well */
             c->in->out_end = c->in->raw = c->in->raw_end;
             x->up_body.total += buf_out_size(c->in);
         } else if (pump_decode_request(x) < 0) {
@@ -324,6 +327,8 @@ static int take_head(struct exchange *x) {
 }
 
 static int take_response(struct exchange *x) {
+    if (buf_unpark(&x->worker->bufs, &x->out) < 0)
+        return bad_response(x, "out of memory");
     struct buf *o = x->out;
     switch (x->down) {
     case DOWN_HEAD:

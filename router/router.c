@@ -105,9 +105,9 @@ int router_build(struct router *r, struct error *err) {
     r->loop = event_base_new();
     if (!r->loop)
         return error_set(err, -ENOMEM, "cannot make an event loop");
-    if ((code = access_sink_open(
-             &r->sink, c->access_log,
-             has_controller && !str_empty(c->controller_logs) ? RING_BYTES : 0, err)) < 0 ||
+    if ((code = access_sink_open(&r->sink, c->access_log,
+                                 has_controller && !str_empty(c->controller_logs) ? RING_BYTES : 0,
+                                 err)) < 0 ||
         (code = load_tls(r, err)) < 0 ||
         (code = routes_new(&r->routes, &r->shared.publisher, err)) < 0 ||
         (code = load_routes(r, err)) < 0 || (code = build_workers(r, err)) < 0 ||
