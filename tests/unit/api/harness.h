@@ -63,7 +63,7 @@ extern unsigned desired_count, desired_all_count, staged_count, restarted_count;
 extern char last_desired[GUID_SIZE], last_staged[GUID_SIZE];
 extern bool stage_at_once;   /* staging_start() writes a droplet: default true */
 extern bool staging_refuses; /* staging_start() fails */
-extern bool hold_forever;    /* the loop is not run: a held call stays held */
+extern bool impatient;       /* no call is held */
 extern struct lrp_actual actuals[8];
 extern size_t actual_count;
 /* Puts one log line. */
