@@ -41,7 +41,8 @@ json_t *json_relation(const char *guid) {
     return json_pack("{s:{s:s}}", "data", "guid", guid);
 }
 
-static char *href(struct call *c, const char *fmt, va_list ap) {
+__attribute__((format(printf, 2, 0))) static char *href(struct call *c, const char *fmt,
+                                                        va_list ap) {
     struct strbuf text = {0};
     const char *base = call_base(c);
     if (!base)

@@ -1,5 +1,8 @@
 #include "controller/api/limiter.h"
 
+#define HASH_NONFATAL_OOM            1
+#define uthash_nonfatal_oom(element) ((void)0)
+#define HASH_FUNCTION                HASH_FNV /* the default one is no clean C to every compiler */
 #include <uthash.h>
 
 #include "common/base/str.h"
@@ -75,6 +78,10 @@ void limiter_failed(struct limiter *l, const char *key, unsigned factor, uint64_
         e->failures = 0;
     }
     HASH_ADD_KEYPTR(hh, l->entries, e->key, strlen(e->key), e);
+    if (!e->hh.tbl) { /* out of memory: not added */
+        free(e->key);
+        free(e);
+    }
 }
 
 void limiter_forget(struct limiter *l, const char *key) {

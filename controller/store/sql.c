@@ -1,5 +1,8 @@
 /* sql.c - prepared statements, kept by their text, and SQLite's failures as errno. */
 #include <errno.h>
+#define HASH_NONFATAL_OOM            1
+#define uthash_nonfatal_oom(element) ((void)0)
+#define HASH_FUNCTION                HASH_FNV /* the default one is no clean C to every compiler */
 #include <uthash.h>
 
 #include "controller/store/internal.h"
@@ -92,6 +95,12 @@ int sql_prepare(struct store *s, const char *sql, sqlite3_stmt **ret, struct err
         }
         st->sql = copy;
         HASH_ADD_KEYPTR(hh, s->statements, st->sql, strlen(st->sql), st);
+        if (!st->hh.tbl) { /* out of memory: not added */
+            sqlite3_finalize(st->stmt);
+            free(st->sql);
+            free(st);
+            return error_set(err, -ENOMEM, "out of memory preparing a statement");
+        }
         s->statement_count++;
     }
     *ret = st->stmt;
