@@ -107,7 +107,7 @@ int main(int argc, char **argv) {
         return puts("the configuration is fine"), 0;
     if (!(cell.loop = event_base_new()))
         return fail("start", &(struct error){.msg = "no event loop"});
-    daemon_raise_nofile();
+    daemon_set_limits();
     if (purge)
         return agent_purge(cell.loop, &cell.settings, &err) < 0 ? fail("purge", &err) : 0;
     if (agent_new(&cell.agent, cell.loop, &cell.settings, &err) < 0)

@@ -63,7 +63,7 @@ int main(int argc, char **argv) {
     int command = run_command(&c.config, &err);
     if (command >= 0)
         return command;
-    daemon_raise_nofile();
+    daemon_set_limits();
     if (controller_build(&c, &err) < 0)
         return fail("build", &err);
     if (controller_listen(&c, &err) < 0)

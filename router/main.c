@@ -24,7 +24,7 @@ int main(int argc, char **argv) {
     }
     if (outcome == CONFIG_CHECK)
         return puts("configuration is fine") < 0;
-    daemon_raise_nofile();
+    daemon_set_limits();
     if (router_build(&router, &err) < 0)
         return fail("build", &err);
     if (router_listen(&router, &err) < 0)

@@ -4,14 +4,22 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "common/base/footprint.h"
 #include "common/base/log.h"
+
+/* What a burst of work touched is given back once a daemon has been idle for a while. */
+#define TIDY_EVERY_S     15
+#define TIDY_IDLE_CPU_NS 150000000u /* one percent of a core: idle */
+#define MALLOC_ARENAS    2 /* a few workers seldom meet; an arena each would keep its peak */
 
 enum { ON_TERM, ON_INT, ON_HUP, EVENT_COUNT };
 
@@ -20,7 +28,9 @@ struct daemon {
     struct daemon_ops ops;
     struct event *signals[EVENT_COUNT];
     struct event *watchdog; /* NULL when systemd asks for none */
-    struct evhttp *admin;   /* NULL when none */
+    struct event *tidy;
+    uint64_t cpu_ns;      /* used when `tidy` last looked */
+    struct evhttp *admin; /* NULL when none */
     bool stopping;
 };
 
@@ -47,6 +57,21 @@ static void on_reload_signal(evutil_socket_t sig, short what, void *arg) {
 static void on_watchdog(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what, (void)arg;
     sd_notify(0, "WATCHDOG=1");
+}
+
+static uint64_t cpu_used_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void on_tidy(evutil_socket_t fd, short what, void *arg) {
+    struct daemon *d = arg;
+    (void)fd, (void)what;
+    uint64_t now = cpu_used_ns();
+    if (now - d->cpu_ns < TIDY_IDLE_CPU_NS)
+        footprint_trim();
+    d->cpu_ns = cpu_used_ns();
 }
 
 static void answer(struct evhttp_request *req, int status, const char *reason, const char *text) {
@@ -109,6 +134,8 @@ void daemon_free(struct daemon *d) {
             event_free(d->signals[i]);
     if (d->watchdog)
         event_free(d->watchdog);
+    if (d->tidy)
+        event_free(d->tidy);
     if (d->admin)
         evhttp_free(d->admin);
     free(d);
@@ -145,6 +172,10 @@ int daemon_new(struct daemon **ret, struct event_base *loop, const char *admin,
         return r;
     if (!str_empty(admin) && (r = listen_admin(d, admin, err)) < 0)
         return r;
+    const struct timeval every = {.tv_sec = TIDY_EVERY_S};
+    d->tidy = event_new(loop, -1, EV_PERSIST, on_tidy, d);
+    if (!d->tidy || event_add(d->tidy, &every) < 0)
+        return error_set(err, -ENOMEM, "out of memory");
     *ret = TAKE_PTR(d);
     return 0;
 }
@@ -156,11 +187,12 @@ int daemon_add_page(struct daemon *d, const char *path,
 
 void daemon_ready(struct daemon *d, const char *program) {
     (void)d;
+    footprint_trim();
     sd_notify(0, "READY=1");
     log_info("ready", "program=%s pid=%d", program, (int)getpid());
 }
 
-void daemon_raise_nofile(void) {
+static void raise_nofile(void) {
     struct rlimit was, wanted;
     if (getrlimit(RLIMIT_NOFILE, &was) < 0)
         return;
@@ -172,6 +204,11 @@ void daemon_raise_nofile(void) {
     was.rlim_cur = was.rlim_max; /* without CAP_SYS_RESOURCE: as far as we may */
     if (setrlimit(RLIMIT_NOFILE, &was) < 0)
         log_warn("cannot raise the open files limit", "errno=%d", errno);
+}
+
+void daemon_set_limits(void) {
+    mallopt(M_ARENA_MAX, MALLOC_ARENAS);
+    raise_nofile();
 }
 
 int address_parse(const char *text, char **ret_host, uint16_t *ret_port, struct error *err) {

@@ -36,8 +36,9 @@ int daemon_add_page(struct daemon *d, const char *path,
 /* All parts are up: tells systemd and logs "ready". */
 void daemon_ready(struct daemon *d, const char *program);
 
-/* Raises RLIMIT_NOFILE's soft limit to the hard one; more where the kernel lets us. */
-void daemon_raise_nofile(void);
+/* First thing in main(): raises RLIMIT_NOFILE's soft limit to the hard one (more where the kernel
+ * lets us) and keeps the allocator from holding an arena's peak for each thread. */
+void daemon_set_limits(void);
 
 /* "127.0.0.1:8080", "[::1]:80" -> host (owned) and port. -EINVAL. */
 int address_parse(const char *text, char **ret_host, uint16_t *ret_port, struct error *err);

@@ -29,12 +29,24 @@ static bool same_file(const struct stat *a, const struct stat *b) {
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
+/* The system's directory of hashed certificates, read as they are needed: its bundle as one file
+ * would be megabytes in every process. SSL_CERT_DIR and SSL_CERT_FILE are honoured, as OpenSSL
+ * documents them. What is missing only means that nothing is trusted. */
+static void trust_system(X509_STORE *store) {
+    X509_LOOKUP *dir = X509_STORE_add_lookup(store, X509_LOOKUP_hash_dir());
+    if (dir)
+        X509_LOOKUP_add_dir(dir, NULL, X509_FILETYPE_DEFAULT);
+    const char *file = getenv(X509_get_default_cert_file_env());
+    if (file)
+        X509_STORE_load_file(store, file);
+}
+
 static int read_store(const char *ca_file, X509_STORE **ret, struct error *err) {
     X509_STORE *store = X509_STORE_new();
     if (!store)
         return error_set(err, -ENOMEM, "out of memory");
     ERR_clear_error();
-    X509_STORE_set_default_paths(store); /* missing system files only mean: nothing is trusted */
+    trust_system(store);
     if (ca_file && X509_STORE_load_file(store, ca_file) != 1) {
         X509_STORE_free(store);
         ERR_clear_error();
