@@ -115,6 +115,15 @@ static int check_program(int root, const char *path) {
     return S_ISREG(st.st_mode) && st.st_mode & 0111 ? 0 : -EACCES;
 }
 
+/* In the words of Go's os/exec, which Cloud Foundry's launcher shows. */
+static const char *reason(int r) {
+    return r == -ENOENT    ? "no such file or directory"
+           : r == -EISDIR  ? "is a directory"
+           : r == -EACCES  ? "permission denied"
+           : r == -ENOTDIR ? "not a directory"
+                           : strerror(-r);
+}
+
 static char *join(const char *cwd, const char *dir, const char *name) {
     return dir[0] == '/' ? str_printf("%s/%s", dir, name) : str_printf("%s/%s/%s", cwd, dir, name);
 }
@@ -129,7 +138,7 @@ int beneath_find_command(int root, const char *name, const char *path, const cha
         int r = check_program(root, full);
         if (r < 0)
             return error_set(err, -EINVAL, "Failed to resolve path: exec: \"%s\": %s", name,
-                             strerror(-r));
+                             reason(r));
         *ret = TAKE_PTR(full);
         return 0;
     }

@@ -55,7 +55,8 @@ static bool has_word(const char *list, const char *word) {
     return false;
 }
 
-/* One line of /proc/self/mountinfo (proc_pid_mountinfo(5)): a v1 hierarchy becomes ours to use. */
+/* One line of /proc/self/mountinfo (proc_pid_mountinfo(5)): a v1 hierarchy becomes ours to use, and
+ * so does a hybrid host's v2 one, where runtimes make a group too. */
 static int take_mount(struct cgroups *g, char *line) {
     char *point = NULL, *p = line;
     for (int field = 1; field < 5 && p; field++) {
@@ -63,6 +64,8 @@ static int take_mount(struct cgroups *g, char *line) {
         p = p ? p + 1 : NULL;
     }
     char *rest = p ? strstr(p, " - cgroup ") : NULL;
+    if (p && !rest)
+        rest = strstr(p, " - cgroup2 ");
     if (!rest || g->mount_count == HIERARCHIES_MAX)
         return 0;
     if (!(point = str_ndup(p, strcspn(p, " "))))

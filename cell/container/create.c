@@ -63,14 +63,11 @@ struct creation {
 /* --- the steps --- */
 
 static int step_directory(struct container *c, struct error *err) {
-    static const char *const beneath[] = {ROOTFS_DIRS, "exit"};
-    if (mkdir(c->dir, 0711) < 0)
+    _cleanup_(freep) char *exits = str_printf("%s/exit", c->dir);
+    if (!exits)
+        return error_set(err, -ENOMEM, "out of memory");
+    if (mkdir(c->dir, 0700) < 0 || mkdir(exits, 0700) < 0)
         return error_set(err, -errno, "cannot make %s: %s", c->dir, strerror(errno));
-    _cleanup_(close_fdp) int dir = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (size_t i = 0; i < ARRAY_SIZE(beneath); i++)
-        if (mkdirat(dir, beneath[i], 0711) < 0)
-            return error_set(err, -errno, "cannot make %s/%s: %s", c->dir, beneath[i],
-                             strerror(errno));
     return 0;
 }
 
@@ -79,30 +76,32 @@ static int step_namespaces(struct container *c, struct error *err) {
 }
 
 static int step_disk(struct container *c, struct error *err) {
+    const struct container_engine *e = c->engine;
     _cleanup_(freep) char *image = str_printf("%s/disk.img", c->dir);
-    _cleanup_(freep) char *at = str_printf("%s/disk", c->dir);
-    if (!image || !at)
+    if (!image)
         return error_set(err, -ENOMEM, "out of memory");
-    int r = disk_template(c->engine->templates_dir, c->disk_bytes, at, err);
-    return r < 0 ? r : disk_copy(c->engine->templates_dir, c->disk_bytes, image, err);
+    int r = disk_template(e->templates_dir, c->disk_bytes, e->places.disk, err);
+    return r < 0 ? r : disk_copy(e->templates_dir, c->disk_bytes, image, err);
 }
 
 static int step_rootfs(struct container *c, struct error *err) {
-    _cleanup_(freep) char *at = str_printf("%s/rootfs", c->dir);
+    const struct rootfs_places *places = &c->engine->places;
+    _cleanup_(freep) char *image = str_printf("%s/disk.img", c->dir);
+    if (!image)
+        return error_set(err, -ENOMEM, "out of memory");
     const struct rootfs_spec spec = {
         .layers = (const char *const *)c->creation->layers,
-        .dir = c->dir,
+        .image = image,
         .user_ns = c->creation->ns.user,
         .owner = container_first_id(c),
     };
-    if (!at)
-        return error_set(err, -ENOMEM, "out of memory");
-    int r = rootfs_mount(&spec, err);
+    int r = rootfs_mount(&spec, places, err);
     if (r < 0)
         return r;
-    c->creation->root = open(at, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return c->creation->root < 0 ? error_set(err, -errno, "cannot open %s: %s", at, strerror(errno))
-                                 : 0;
+    c->creation->root = open(places->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return c->creation->root < 0
+               ? error_set(err, -errno, "cannot open %s: %s", places->root, strerror(errno))
+               : 0;
 }
 
 /* Into the writable layer, so that they count and may be changed like all else; the image's own
@@ -150,12 +149,11 @@ static int step_bundle(struct container *c, struct error *err) {
     /* Ours, seen from the runtime; it opens them while it creates, and we wait for that. */
     snprintf(user_ns, sizeof user_ns, "/proc/%d/fd/%d", (int)getpid(), m->ns.user);
     snprintf(net_ns, sizeof net_ns, "/proc/%d/fd/%d", (int)getpid(), m->ns.net);
-    _cleanup_(freep) char *root = str_printf("%s/rootfs", c->dir);
     _cleanup_(freep) char *cgroup = str_printf("/%s/%s", e->name, c->id);
-    if (!root || !cgroup)
+    if (!cgroup)
         return error_set(err, -ENOMEM, "out of memory");
     const struct bundle_spec spec = {
-        .root = root,
+        .root = e->places.root,
         .init = runtime_init_path(e->runtime),
         .program = m->program,
         .argv = (const char *const *)m->argv,

@@ -61,7 +61,10 @@ static int copy_config(struct container_engine *e, const struct container_engine
         !(e->containers_dir = str_printf("%s/containers", config->dir)) ||
         !(e->templates_dir = str_printf("%s/templates", config->dir)) ||
         !(e->run_dir = str_dup(config->run_dir)) || !(e->name = str_dup(config->name)) ||
-        !(e->host_address = str_dup(config->host_address)))
+        !(e->host_address = str_dup(config->host_address)) ||
+        !(e->places.root = str_printf("%s/root", config->run_dir)) ||
+        !(e->places.disk = str_printf("%s/disk", config->run_dir)) ||
+        !(e->places.layers = str_printf("%s/layers", config->run_dir)))
         return error_set(err, -ENOMEM, "out of memory");
     e->id_base = config->id_base;
     e->id_range = config->id_range;
@@ -80,12 +83,35 @@ static int copy_config(struct container_engine *e, const struct container_engine
     return 0;
 }
 
+/* Containers pass through it as the nobodies that they are on the host. */
+static int check_searchable(const char *path, struct error *err) {
+    _cleanup_(freep) char *part = str_dup(path);
+    struct stat st;
+    if (!part)
+        return error_set(err, -ENOMEM, "out of memory");
+    for (char *slash = part + strlen(part); slash; slash = strrchr(part, '/')) {
+        *slash = 0;
+        if (*part && (stat(part, &st) < 0 || !(st.st_mode & S_IXOTH)))
+            return error_set(err, -EACCES,
+                             "%s must be searchable by others (chmod o+x): containers' root file "
+                             "systems are mounted at %s",
+                             part, path);
+    }
+    return 0;
+}
+
 static int make_dirs(struct container_engine *e, struct error *err) {
-    const char *dirs[] = {e->containers_dir, e->templates_dir, e->run_dir};
+    const struct {
+        const char *path;
+        mode_t mode;
+    } dirs[] = {
+        {e->containers_dir, 0700}, {e->templates_dir, 0700}, {e->run_dir, 0711},
+        {e->places.root, 0711},    {e->places.disk, 0700},   {e->places.layers, 0700},
+    };
     int r = 0;
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(dirs); i++)
-        r = fs_mkdirs(AT_FDCWD, dirs[i], 0711, err);
-    return r;
+        r = fs_mkdirs(AT_FDCWD, dirs[i].path, dirs[i].mode, err);
+    return r < 0 ? r : check_searchable(e->places.root, err);
 }
 
 static int make_parts(struct container_engine *e, const struct container_engine_config *config,
@@ -164,8 +190,9 @@ void container_engine_free(struct container_engine *e) {
         close(e->own_mounts);
     if (e->own_net >= 0)
         close(e->own_net);
-    char *texts[] = {e->dir,  e->containers_dir, e->templates_dir, e->run_dir,
-                     e->name, e->host_address,   e->resolv_conf};
+    char *texts[] = {e->dir,         e->containers_dir, e->templates_dir, e->run_dir,
+                     e->name,        e->host_address,   e->resolv_conf,   e->places.root,
+                     e->places.disk, e->places.layers};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         free(texts[i]);
     free(e);

@@ -13,6 +13,7 @@
 #include "cell/container/ids.h"
 #include "cell/container/network.h"
 #include "cell/container/process.h"
+#include "cell/container/rootfs.h"
 #include "cell/container/runtime.h"
 
 struct event;
@@ -23,8 +24,9 @@ struct workers;
 struct container_engine {
     struct event_base *loop;                                                    /* borrowed */
     char *dir, *containers_dir, *templates_dir, *run_dir, *name, *host_address; /* owned */
-    char *resolv_conf;          /* owned: what containers get */
-    char boot_id[BOOT_ID_SIZE]; /* of the running kernel */
+    struct rootfs_places places; /* owned; in run_dir */
+    char *resolv_conf;           /* owned: what containers get */
+    char boot_id[BOOT_ID_SIZE];  /* of the running kernel */
     struct subnet subnet;
     uint32_t id_base, id_range;
     uint16_t port_first;

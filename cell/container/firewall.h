@@ -5,7 +5,8 @@
  *   - host port -> container address and port, from outside and from the host itself;
  *   - its bridge port with its addresses: frames with others are dropped (no spoofing, no IPv6).
  * Containers reach what `refused` does not name, and `allowed`, and their DNS servers; never each
- * other, the host, or `denied`. Refusals are answered at once (host prohibited). */
+ * other, the host, or `denied`. Refusals are answered at once
+ * (TCP reset, else ICMP host prohibited). */
 #ifndef CELL_CONTAINER_FIREWALL_H
 #define CELL_CONTAINER_FIREWALL_H
 

@@ -138,6 +138,8 @@ static int start(const struct spawn *s, pid_t *ret) {
                              POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
     /* dup2 onto itself clears close-on-exec, as POSIX now asks and glibc does. */
     int r = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    if (r == 0)
+        r = posix_spawn_file_actions_addchdir_np(&files, s->cwd ? s->cwd : "/");
     if (r == 0 && s->kept >= 0)
         r = posix_spawn_file_actions_adddup2(&files, s->kept, SPAWN_KEPT_FD);
     if (r == 0)

@@ -34,6 +34,7 @@ char *program_find(const char *name);
 struct spawn {
     const char *const *argv; /* argv[0]: absolute */
     const char *const *env;  /* added to ours; NULL: none */
+    const char *cwd;         /* NULL: "/" */
     int out;                 /* becomes its stdout and stderr; -1: /dev/null */
     int kept;                /* becomes its descriptor 3; -1: none */
     int timeout_ms;          /* then it is killed */

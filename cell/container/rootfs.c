@@ -88,32 +88,27 @@ static int mount_overlay(const struct layers *l, int disk, const char *at, struc
     return 0;
 }
 
-int rootfs_mount(const struct rootfs_spec *spec, struct error *err) {
+int rootfs_mount(const struct rootfs_spec *spec, const struct rootfs_places *places,
+                 struct error *err) {
     _cleanup_(layers_close) struct layers layers = {0};
-    _cleanup_(freep) char *image = str_printf("%s/disk.img", spec->dir);
-    _cleanup_(freep) char *disk_at = str_printf("%s/disk", spec->dir);
-    _cleanup_(freep) char *layers_at = str_printf("%s/layers", spec->dir);
-    _cleanup_(freep) char *root_at = str_printf("%s/rootfs", spec->dir);
     int r;
 
-    if (!image || !disk_at || !layers_at || !root_at)
-        return error_set(err, -ENOMEM, "out of memory");
     if (!spec->layers[0])
         return error_set(err, -EINVAL, "the image has no layers");
-    if ((r = disk_mount(image, disk_at, err)) < 0)
+    if ((r = disk_mount(spec->image, places->disk, err)) < 0)
         return r;
     for (size_t i = 0; spec->layers[i]; i++)
-        if ((r = add_layer(&layers, spec->layers[i], layers_at, spec->user_ns, err)) < 0)
+        if ((r = add_layer(&layers, spec->layers[i], places->layers, spec->user_ns, err)) < 0)
             return r;
-    _cleanup_(close_fdp) int disk = open(disk_at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_(close_fdp) int disk = open(places->disk, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (disk < 0)
-        return error_set(err, -errno, "cannot open %s: %s", disk_at, strerror(errno));
+        return error_set(err, -errno, "cannot open %s: %s", places->disk, strerror(errno));
     if ((r = prepare_upper(disk, layers.fds[layers.n - 1], spec->owner, err)) < 0 ||
-        (r = mount_overlay(&layers, disk, root_at, err)) < 0)
+        (r = mount_overlay(&layers, disk, places->root, err)) < 0)
         return r;
     /* Overlayfs keeps what it needs; what goes to the runtime is the root alone. */
     for (size_t i = 0; i < layers.n; i++)
-        (void)umount2(layers_at, MNT_DETACH);
-    (void)umount2(disk_at, MNT_DETACH);
+        (void)umount2(places->layers, MNT_DETACH);
+    (void)umount2(places->disk, MNT_DETACH);
     return 0;
 }

@@ -12,16 +12,21 @@
 
 #include "common/base/error.h"
 
+/* Mountpoints, empty directories that all containers of a cell share, since each mounts in a
+ * namespace of its own. */
+struct rootfs_places {
+    char *root, *disk, *layers; /* absolute paths */
+};
+
 struct rootfs_spec {
     const char *const *layers; /* lowest first, NULL-terminated */
-    const char *dir;           /* the container's; holds disk.img */
+    const char *image;         /* the writable layer, disk.h */
     int user_ns;               /* whose mapping the layers get */
     uint32_t owner;            /* host id of the container's root */
 };
 
-#define ROOTFS_DIRS "rootfs", "disk", "layers" /* mountpoints in `dir` */
-
-/* Mounts it at DIR/rootfs. */
-int rootfs_mount(const struct rootfs_spec *spec, struct error *err);
+/* Mounts it at places->root. */
+int rootfs_mount(const struct rootfs_spec *spec, const struct rootfs_places *places,
+                 struct error *err);
 
 #endif

@@ -55,17 +55,25 @@ const char *runtime_name(const struct runtime *rt) {
 
 /* --- choosing --- */
 
-/* Reads what was written to `fd`, from its start: its first line, or its last 'msg=' of runc's. */
-static void first_words(int fd, char *buf, size_t size) {
+/* What a runtime said, shortened in place to the words for a person: runc's msg="..." of its log
+ * lines, crun's without its time stamp; the first line. */
+static void plain_words(char *text) {
+    char *msg = strstr(text, "msg=\""), *to = text;
+    char *stamp = msg ? NULL : strstr(text, "Z: ");
+    const char *from = msg ? msg + strlen("msg=\"") : stamp ? stamp + strlen("Z: ") : text;
+    for (; *from && *from != '\n' && !(msg && *from == '"'); from++) {
+        if (msg && *from == '\\' && from[1])
+            from++;
+        *to++ = *from;
+    }
+    *to = 0;
+}
+
+/* The same of what was written to `fd`, from its start. */
+static void read_words(int fd, char *buf, size_t size) {
     ssize_t n = pread(fd, buf, size - 1, 0);
     buf[n > 0 ? n : 0] = 0;
-    char *msg = strstr(buf, "msg=\"");
-    if (msg)
-        memmove(buf, msg + 5, strlen(msg + 5) + 1);
-    buf[strcspn(buf, msg ? "\"\n" : "\n")] = 0;
-    char *stamp = strstr(buf, "Z: "); /* crun's time */
-    if (stamp)
-        memmove(buf, stamp + 3, strlen(stamp + 3) + 1);
+    plain_words(buf);
 }
 
 /* Runs our init, without a program, as a container set up like any other. */
@@ -111,7 +119,7 @@ static int trial(const char *program, const struct runtime *rt, const struct run
             &(struct spawn){.argv = argv, .out = out, .kept = -1, .timeout_ms = TRIAL_TIMEOUT_MS},
             err);
         if (r > 0) {
-            first_words(out, output, sizeof output);
+            read_words(out, output, sizeof output);
             r = error_set(err, -ENOTSUP, "%s", *output ? output : "its trial container failed");
         }
     }
@@ -208,10 +216,13 @@ static int read_answer(int fd, pid_t *ret, struct error *err) {
     const char *message = NULL;
     int r = 0;
     (void)json_unpack(answer, "{s:I, s?s}", "data", &pid, "message", &message);
-    if (pid > 0)
+    if (pid > 0) {
         *ret = (pid_t)pid;
-    else
-        r = error_set(err, -EIO, "%s", message ? message : "conmon ended without a word");
+    } else {
+        snprintf(text, sizeof text, "%s", message ? message : "conmon ended without a word");
+        plain_words(text);
+        r = error_set(err, -EIO, "%s", text);
+    }
     json_decref(answer);
     return r;
 }
@@ -278,7 +289,13 @@ static int start_monitor(const struct runtime *rt, const char *id, const char *d
     const char *env[] = {kept, NULL};
     int status = program_run(
         &(struct spawn){
-            .argv = argv, .env = env, .out = -1, .kept = pipe_fd, .timeout_ms = START_TIMEOUT_MS},
+            .argv = argv,
+            .env = env,
+            .cwd = dir, /* where it leaves a file "oom" */
+            .out = -1,
+            .kept = pipe_fd,
+            .timeout_ms = START_TIMEOUT_MS,
+        },
         err);
     if (status < 0)
         return status;
@@ -318,7 +335,7 @@ int runtime_start(const struct runtime *rt, const char *id, struct error *err) {
         &(struct spawn){.argv = argv, .out = out, .kept = -1, .timeout_ms = START_TIMEOUT_MS}, err);
     if (status <= 0)
         return status;
-    first_words(out, output, sizeof output);
+    read_words(out, output, sizeof output);
     return error_set(err, -EIO, "cannot start the container: %s", output);
 }
 

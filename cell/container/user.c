@@ -143,16 +143,17 @@ static int find_group(const char *group, struct slice wanted, uint32_t limit, ui
                      (int)MIN(wanted.n, (size_t)64), wanted.p);
 }
 
-static int find_supplementary(const char *group, struct slice name, uint32_t limit, struct user *u,
-                              struct error *err) {
+/* The groups of a process: its primary one, as permissions that a file denies to a group must hold
+ * for it too (CVE-2022-36109), and those that list the user `name`. */
+static int find_groups(const char *group, struct slice name, uint32_t limit, struct user *u,
+                       struct error *err) {
     struct slice f[FIELD_COUNT];
     uint32_t found[GROUPS_MAX], gid;
     size_t count = 0;
-    for (size_t n; count < GROUPS_MAX && (n = next_line(&group, f)) > 0;)
-        if (n >= 4 && in_list(f[3], name) && field_id(f[2], limit, &gid) == 0 && gid != u->gid)
+    found[count++] = u->gid;
+    for (size_t n; name.n && count < GROUPS_MAX && (n = next_line(&group, f)) > 0;)
+        if (n >= 4 && in_list(f[3], name) && field_id(f[2], limit, &gid) == 0)
             found[count++] = gid;
-    if (!count)
-        return 0;
     qsort(found, count, sizeof *found, by_value);
     size_t kept = 1;
     for (size_t i = 1; i < count; i++)
@@ -179,10 +180,12 @@ int user_lookup(int root, const char *text, uint32_t limit, struct user *ret, st
         (r = read_table(root, "/etc/group", &group, err)) < 0 ||
         (r = find_user(passwd, user, limit, &u, &name, err)) < 0)
         return r;
-    if (of.n)
+    if (of.n) { /* a group that is given is the only one */
         r = find_group(group, of, limit, &u.gid, err);
-    else if (name.n)
-        r = find_supplementary(group, name, limit, &u, err);
+        name = (struct slice){"", 0};
+    }
+    if (r == 0)
+        r = find_groups(group, name, limit, &u, err);
     if (r < 0)
         return r;
     *ret = u;

@@ -12,7 +12,7 @@
 
 struct user {
     uint32_t uid, gid;
-    uint32_t *groups; /* supplementary, ascending; owned */
+    uint32_t *groups; /* all of them, ascending; owned */
     size_t group_count;
     char *home; /* owned; "/" when unknown */
 };

@@ -1,0 +1,972 @@
+/* container_checks.c - what a container may, may not, and leaves behind. Run by the script
+ * `container`:
+ *
+ *     container_checks DIR RUN_DIR WORLD_NETNS BASE_LAYER TOP_LAYER [NAME...]
+ *
+ * Each check makes its containers with the engine under test, in the network namespace it is
+ * started in, and prints "ok - name" or "not ok - name: why". */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "cell/container/container.h"
+#include "common/base/clock.h"
+#include "common/base/fs.h"
+#include "common/base/str.h"
+
+enum {
+    ID_BASE = 700000000,
+    ID_RANGE = 65536,
+    PORT_FIRST = 22500,
+    PORT_COUNT = 400,
+    MIB = 1 << 20,
+    WAIT_MS = 60000,
+    CYCLES = 50,
+};
+
+#define NAME       "bctt"
+#define SUBNET     "10.218.0.0/20"
+#define GATEWAY    "10.218.0.1"
+#define HOST_IP    "198.51.100.1"
+#define WORLD_IP   "198.51.100.2"
+#define PRIVATE_IP "10.99.0.2"
+
+static struct {
+    const char *dir, *run_dir, *world, *base, *top;
+    struct event_base *loop;
+    struct container_engine *engine;
+    char why[1024];
+    unsigned next_id;
+} t;
+
+/* One container and what became of it. */
+struct run {
+    struct container *c;
+    struct container_exit end;
+    struct error error;
+    char log[16384];
+    unsigned ended; /* times told */
+    bool created, removed;
+};
+
+/* --- saying what is wrong --- */
+
+static bool fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static bool fail(const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(t.why, sizeof t.why, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+#define CHECK(cond, ...)                                                                           \
+    do {                                                                                           \
+        if (!(cond))                                                                               \
+            return fail(__VA_ARGS__);                                                              \
+    } while (0)
+
+/* --- the loop, stepped until a condition holds --- */
+
+static bool until(bool (*holds)(void *arg), void *arg) {
+    uint64_t end = clock_mono_ms() + WAIT_MS;
+    while (!holds(arg)) {
+        if (clock_mono_ms() > end)
+            return fail("it did not happen within %d s", WAIT_MS / 1000);
+        struct timeval pause = {.tv_usec = 2000};
+        event_base_loopexit(t.loop, &pause);
+        event_base_dispatch(t.loop);
+    }
+    return true;
+}
+
+static bool is_created(void *arg) {
+    return ((struct run *)arg)->created;
+}
+
+static bool is_ended(void *arg) {
+    return ((struct run *)arg)->ended > 0;
+}
+
+static bool is_removed(void *arg) {
+    return ((struct run *)arg)->removed;
+}
+
+/* --- the engine --- */
+
+static void on_exit_of(void *data, struct container *c, const struct container_exit *end) {
+    struct run *run = container_owner(c);
+    (void)data;
+    if (!run)
+        return;
+    run->ended++;
+    run->end = *end;
+}
+
+static struct container_engine_config config_of(void) {
+    return (struct container_engine_config){
+        .dir = t.dir,
+        .run_dir = t.run_dir,
+        .name = NAME,
+        .subnet = SUBNET,
+        .runtime = getenv("RUNTIME") ? getenv("RUNTIME") : "auto",
+        .id_base = ID_BASE,
+        .id_range = ID_RANGE,
+        .port_first = PORT_FIRST,
+        .port_count = PORT_COUNT,
+        .host_address = HOST_IP,
+        .dns = "198.51.100.53",
+        .allow_networks = getenv("ALLOW"),
+        .max_containers = 100,
+    };
+}
+
+static bool start_engine(void) {
+    struct container_engine_config config = config_of();
+    struct container_ops ops = {.on_exit = on_exit_of};
+    struct error err = {0};
+    const char *note = NULL;
+    CHECK(container_engine_new(&t.engine, t.loop, &config, &note, &err) == 0, "%s", err.msg);
+    container_engine_set_ops(t.engine, &ops);
+    static bool told;
+    if (!told)
+        printf("# %s\n", note);
+    told = true;
+    return true;
+}
+
+static void stop_engine(void) {
+    container_engine_free(t.engine);
+    t.engine = NULL;
+}
+
+static void on_created(void *arg, struct container *c, const struct error *err) {
+    struct run *run = arg;
+    run->created = true;
+    run->c = c;
+    if (c)
+        container_set_owner(c, run);
+    else
+        run->error = *err;
+}
+
+static void on_removed(void *arg, const struct error *err) {
+    struct run *run = arg;
+    run->removed = true;
+    if (err)
+        run->error = *err;
+}
+
+/* --- containers --- */
+
+struct wish {
+    const char *script; /* for /bin/sh -c */
+    const char *user, *workdir, *stop_signal, *id;
+    const char *const *argv; /* instead of script */
+    uint64_t memory, disk;
+    uint32_t pids;
+    uint16_t port;
+};
+
+static bool begin(struct run *run, const struct wish *wish) {
+    char id[32];
+    const char *shell[] = {"/bin/sh", "-c", wish->script, NULL};
+    const char *layers[] = {t.base, t.top, NULL};
+    const char *env[] = {"GREETING=hi there",
+                         "CF_INSTANCE_PORT={{host_port}}",
+                         "CF_INSTANCE_ADDR={{host_ip}}:{{host_port:8080}}",
+                         "CF_INSTANCE_INTERNAL_IP={{ip}}",
+                         "NOT_CF={{ip}}",
+                         NULL};
+    snprintf(id, sizeof id, "check-%u", t.next_id++);
+    struct container_spec spec = {
+        .id = wish->id ? wish->id : id,
+        .layers = layers,
+        .argv = wish->argv ? wish->argv : shell,
+        .env = env,
+        .user = wish->user,
+        .workdir = wish->workdir,
+        .stop_signal = wish->stop_signal,
+        .hostname = "checked",
+        .ports = &wish->port,
+        .port_count = wish->port ? 1 : 0,
+        .memory_bytes = wish->memory ? wish->memory : 64 * MIB,
+        .disk_bytes = wish->disk ? wish->disk : 64 * MIB,
+        .cpu_shares = 128,
+        .pids = wish->pids ? wish->pids : 64,
+        .nofile = 1024,
+        .note = "a note",
+        .note_n = 6,
+    };
+    *run = (struct run){0};
+    return container_create(t.engine, &spec, on_created, run, &run->error) == 0 ||
+           fail("%s", run->error.msg);
+}
+
+static bool create(struct run *run, const struct wish *wish) {
+    if (!begin(run, wish) || !until(is_created, run))
+        return false;
+    CHECK(run->c, "not created: %s", run->error.msg);
+    return true;
+}
+
+/* Its output so far, both streams, without conmon's heads. */
+static void read_log(struct run *run) {
+    _cleanup_(freep) char *text = NULL;
+    size_t n = 0;
+    run->log[0] = 0;
+    if (fs_read(AT_FDCWD, container_log_path(run->c), 1 << 22, &text, NULL, NULL) < 0)
+        return;
+    for (char *line = text, *next; line && *line && n < sizeof run->log - 1; line = next) {
+        if ((next = strchr(line, '\n')))
+            *next++ = 0;
+        char *body = line;
+        for (int i = 0; i < 3 && body; i++)
+            body = strchr(body, ' ') ? strchr(body, ' ') + 1 : NULL;
+        if (body)
+            n += (size_t)snprintf(run->log + n, sizeof run->log - n, "%s\n", body);
+    }
+}
+
+static bool destroy(struct run *run) {
+    struct error err = {0};
+    CHECK(container_destroy(run->c, on_removed, run, &err) == 0, "%s", err.msg);
+    if (!until(is_removed, run))
+        return false;
+    CHECK(!run->error.code, "not removed: %s", run->error.msg);
+    run->c = NULL;
+    return true;
+}
+
+/* From creation to removal; the script must end by itself. */
+static bool run_once(struct run *run, const struct wish *wish) {
+    if (!create(run, wish) || !until(is_ended, run))
+        return false;
+    read_log(run);
+    return destroy(run);
+}
+
+static bool log_has_line(void *arg) {
+    struct run *run = arg;
+    read_log(run);
+    return run->log[0] || run->ended;
+}
+
+static bool says(const struct run *run, const char *text) {
+    return strstr(run->log, text) || fail("no \"%s\" in: %.800s", text, run->log);
+}
+
+/* The number that follows `key` in the log, 0 when there is none. */
+static unsigned long long number_after(const struct run *run, const char *key) {
+    const char *p = strstr(run->log, key);
+    return p ? strtoull(p + strlen(key), NULL, 10) : 0;
+}
+
+/* --- connections from here --- */
+
+/* One GET / within a second: the answer begins with HTTP status 200. */
+static bool get(const char *ip, unsigned port) {
+    static const char request[] = "GET / HTTP/1.0\r\n\r\n";
+    char answer[32] = "";
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct timeval limit = {.tv_sec = 1};
+    inet_pton(AF_INET, ip, &to.sin_addr);
+    _cleanup_(close_fdp) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    return connect(fd, (struct sockaddr *)&to, sizeof to) == 0 &&
+           send(fd, request, sizeof request - 1, MSG_NOSIGNAL) > 0 &&
+           recv(fd, answer, sizeof answer - 1, MSG_WAITALL) > 0 && strstr(answer, " 200 ");
+}
+
+struct target {
+    const char *ip;
+    unsigned port;
+};
+
+static bool answers(void *arg) {
+    const struct target *target = arg;
+    return get(target->ip, target->port);
+}
+
+/* --- the checks --- */
+
+static bool a_command_runs_and_its_status_and_output_come_back(void) {
+    struct run run;
+    if (!run_once(&run, &(struct wish){.script = "echo out; echo err >&2; exit 7"}))
+        return false;
+    CHECK(run.end.status == 7 && !run.end.out_of_memory && !run.end.unknown, "status %d",
+          run.end.status);
+    CHECK(run.ended == 1, "told %u times", run.ended);
+    return says(&run, "out\n") && says(&run, "err\n");
+}
+
+static bool the_environment_is_complete(void) {
+    struct run run;
+    char text[64];
+    if (!create(&run,
+                &(struct wish){.script = "env; cat /etc/hosts /etc/resolv.conf; hostname; pwd",
+                               .port = 8080,
+                               .workdir = "/made/on demand"}))
+        return false;
+    unsigned port = container_host_port(run.c, 8080);
+    CHECK(port >= PORT_FIRST && port < PORT_FIRST + PORT_COUNT, "host port %u", port);
+    char ip[32];
+    snprintf(ip, sizeof ip, "%s", container_ip(run.c));
+    if (!until(is_ended, &run))
+        return false;
+    read_log(&run);
+    snprintf(text, sizeof text, "CF_INSTANCE_PORT=%u\n", port);
+    bool ok = says(&run, text);
+    snprintf(text, sizeof text, "CF_INSTANCE_ADDR=" HOST_IP ":%u\n", port);
+    ok = ok && says(&run, text);
+    snprintf(text, sizeof text, "CF_INSTANCE_INTERNAL_IP=%s\n", ip);
+    ok = ok && says(&run, text) && says(&run, "NOT_CF={{ip}}\n") &&
+         says(&run, "GREETING=hi there\n") && says(&run, "PATH=/usr/local/sbin:") &&
+         says(&run, "HOME=/root\n") && says(&run, "USER=root\n");
+    snprintf(text, sizeof text, "%s checked\n", ip);
+    ok = ok && says(&run, text) && says(&run, "nameserver 198.51.100.53\n") &&
+         says(&run, "\nchecked\n") && says(&run, "\n/made/on demand\n");
+    return destroy(&run) && ok;
+}
+
+static bool users_are_those_of_the_image(void) {
+    struct run run;
+    if (!run_once(&run,
+                  &(struct wish){.script = "id; echo home=$HOME; touch /root-only", .user = "app"}))
+        return false;
+    if (!says(&run, "uid=1000(app) gid=1000(app) groups=1000(app),2000(logs)") ||
+        !says(&run, "home=/home/app") || !says(&run, "Permission denied"))
+        return false;
+    return run_once(&run, &(struct wish){.script = "id", .user = "65534:logs"}) &&
+           says(&run, "uid=65534 gid=2000(logs)");
+}
+
+static bool refused_with(const struct wish *wish, const char *text) {
+    struct run run;
+    if (!begin(&run, wish) || !until(is_created, &run))
+        return false;
+    if (run.c)
+        return destroy(&run) && fail("it was created");
+    CHECK(run.error.code == -EINVAL && strstr(run.error.msg, text), "%d: %s", run.error.code,
+          run.error.msg);
+    return true;
+}
+
+static bool what_the_user_can_mend_is_said_so(void) {
+    const char *missing[] = {"no-such-program", NULL}, *plain[] = {"/data/old/file", NULL};
+    return refused_with(&(struct wish){.script = "true", .user = "nobody-there"},
+                        "unable to find user nobody-there") &&
+           refused_with(&(struct wish){.argv = missing},
+                        "Failed to resolve path: exec: \"no-such-program\"") &&
+           refused_with(&(struct wish){.argv = plain}, "permission denied") &&
+           refused_with(&(struct wish){.script = "true", .workdir = "/data/changed/x"},
+                        "cannot make directory");
+}
+
+static bool layers_lie_one_above_the_other(void) {
+    struct run run;
+    if (!run_once(&run, &(struct wish){.script = "cat /data/changed /data/old/file; ls /data; "
+                                                 "stat -c %u:%g:%a /data/old /; rm /data/old/file; "
+                                                 "echo x > /data/changed; ls -d /data/old/*"}))
+        return false;
+    CHECK(!strstr(run.log, "removed\n"), "the whiteout does not hide: %s", run.log);
+    char path[512];
+    snprintf(path, sizeof path, "%s/data/old/file", t.base);
+    CHECK(access(path, F_OK) == 0, "a layer was changed");
+    return says(&run, "above\nbelow\n") && says(&run, "0:0:755\n");
+}
+
+static bool ids_are_the_containers_own(void) {
+    struct run a, b;
+    const struct wish wish = {.script = "cat /proc/self/uid_map; sleep 1000"};
+    if (!create(&a, &wish) || !create(&b, &wish) || !until(log_has_line, &a) ||
+        !until(log_has_line, &b))
+        return false;
+    unsigned long long map_a[3], map_b[3];
+    int n = sscanf(a.log, "%llu %llu %llu", &map_a[0], &map_a[1], &map_a[2]);
+    n += sscanf(b.log, "%llu %llu %llu", &map_b[0], &map_b[1], &map_b[2]);
+    struct stat st;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d", (int)container_pid(a.c));
+    int seen = stat(path, &st);
+    bool ok = destroy(&a) && destroy(&b);
+    CHECK(n == 6 && map_a[0] == 0 && map_a[2] == ID_RANGE && map_a[1] >= ID_BASE, "%s", a.log);
+    CHECK(map_a[1] != map_b[1], "both have %llu", map_a[1]);
+    CHECK(seen == 0 && st.st_uid == map_a[1], "its root is %u on the host", st.st_uid);
+    return ok;
+}
+
+static bool the_disk_quota_is_exact(void) {
+    struct run full, other;
+    if (!create(&other,
+                &(struct wish){.script = "sleep 3; dd if=/dev/zero of=/x bs=64k count=16 && "
+                                         "echo wrote; exit 0"}) ||
+        !run_once(&full,
+                  &(struct wish){.script =
+                                     "df -k / | tail -1 | { read a b c d e; echo avail=$d; }; "
+                                     "dd if=/dev/zero of=/fill bs=64k; "
+                                     "echo size=$(stat -c %s /fill); rm /fill; "
+                                     "i=0; while echo $i >/tmp/$i; do i=$((i+1)); "
+                                     "[ $i -lt 500 ] || break; done; echo files=$i",
+                                 .memory = 256 * MIB}) ||
+        !until(is_ended, &other))
+        return false;
+    read_log(&other);
+    if (!destroy(&other) || !says(&other, "wrote") || !says(&full, "No space left on device"))
+        return false;
+    unsigned long long size = number_after(&full, "size="), avail = number_after(&full, "avail=");
+    CHECK(avail <= 64 * 1024 && avail >= 64 * 1024 - 64, "%llu kB are free of 65536", avail);
+    CHECK(size <= 64 * MIB && size >= 64 * MIB - 256 * 1024, "%llu bytes fit into %d", size,
+          64 * MIB);
+    CHECK(number_after(&full, "files=") == 500, "%s", full.log);
+    return true;
+}
+
+static bool memory_is_limited_and_its_lack_is_told(void) {
+    struct run run;
+    if (!run_once(&run, &(struct wish){.script = "exec tail /dev/zero", .memory = 32 * MIB}))
+        return false;
+    CHECK(run.end.status == 137 && run.end.out_of_memory, "status %d, out of memory %d",
+          run.end.status, run.end.out_of_memory);
+    return true;
+}
+
+static bool processes_are_limited(void) {
+    struct run run;
+    if (!run_once(&run,
+                  &(struct wish){.script = "i=0; while [ $i -lt 60 ]; do sleep 30 & i=$((i+1)); "
+                                           "done; echo all",
+                                 .pids = 16}))
+        return false;
+    CHECK(!strstr(run.log, "all\n"), "60 processes of 16 were made");
+    return says(&run, "can't fork");
+}
+
+static bool ports_are_published_to_host_and_world(void) {
+    struct run run;
+    const char *argv[] = {"httpd", "-f", "-p", "8080", "-h", "/www", NULL};
+    if (!create(&run, &(struct wish){.argv = argv, .port = 8080}))
+        return false;
+    unsigned port = container_host_port(run.c, 8080);
+    bool ok = until(answers, &(struct target){"127.0.0.1", port}) &&
+              (get(HOST_IP, port) || fail("not at the host's address")) &&
+              (get(container_ip(run.c), 8080) || fail("not at the container's address"));
+    char command[256];
+    snprintf(command, sizeof command,
+             "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nsenter --net=%s busybox nc -w 5 " HOST_IP
+             " %u | grep -q ' 200 '",
+             t.world, port);
+    ok = ok && (system(command) == 0 || fail("not from the world"));
+    if (!destroy(&run))
+        return false;
+    return ok && (!get("127.0.0.1", port) || fail("still there after removal"));
+}
+
+/* For a container's script: says so when `ip` answers at `port`. Refused it is quick; a packet lost
+ * would take the 5 s. */
+#define TRY(ip, port)                                                                              \
+    "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 " ip " " port " 2>&1 | grep -q ' 200 ' && "     \
+    "echo reached=" ip "; "
+
+static void chdir_to_www(void) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/www", t.base);
+    if (chdir(path) < 0)
+        _exit(1);
+}
+
+static bool containers_reach_the_internet_and_nothing_else(void) {
+    struct run server, run;
+    char script[2048];
+    const char *argv[] = {"httpd", "-f", "-p", "80", "-h", "/www", NULL};
+    if (!create(&server, &(struct wish){.argv = argv, .port = 80}) ||
+        !until(answers, &(struct target){container_ip(server.c), 80}))
+        return false;
+    snprintf(script, sizeof script,
+             "i=%s; p=%u; " TRY(WORLD_IP, "80") TRY(PRIVATE_IP, "80") TRY(GATEWAY, "22499")
+                 TRY(HOST_IP, "22499") TRY("$i", "80") TRY("$i", "$p") TRY(HOST_IP, "$p")
+                     TRY("127.0.0.1", "$p") "echo end",
+             container_ip(server.c), container_host_port(server.c, 80));
+    pid_t listener = fork();
+    if (listener == 0) { /* on all of the host's addresses */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        chdir_to_www();
+        execlp("busybox", "busybox", "httpd", "-f", "-p", "22499", NULL);
+        _exit(1);
+    }
+    bool ok = until(answers, &(struct target){"127.0.0.1", 22499});
+    uint64_t began = clock_mono_ms();
+    ok = ok && run_once(&run, &(struct wish){.script = script});
+    uint64_t took = clock_mono_ms() - began;
+    kill(listener, SIGKILL);
+    waitpid(listener, NULL, 0);
+    if (!destroy(&server) || !ok)
+        return false;
+    CHECK(took < 5000, "refusals took %llu ms", (unsigned long long)took);
+    CHECK(strcmp(run.log, "reached=" WORLD_IP "\nend\n") == 0, "%s", run.log);
+    return true;
+}
+
+static bool allowed_networks_are_reached(void) {
+    struct run run;
+    stop_engine();
+    setenv("ALLOW", "10.99.0.0/24", 1);
+    bool ok = start_engine();
+    unsetenv("ALLOW");
+    ok = ok && run_once(&run, &(struct wish){.script = TRY(PRIVATE_IP, "80") "echo end"}) &&
+         says(&run, "reached=" PRIVATE_IP);
+    stop_engine();
+    return start_engine() && ok;
+}
+
+static bool a_forged_address_goes_nowhere(void) {
+    struct run run;
+    /* Root in a container has no right over its interface; raw sockets it has, which busybox's
+     * arping uses: with another's source address no answer comes back. */
+    if (!run_once(&run,
+                  &(struct wish){.script = "arping -c 1 -w 2 -I eth0 " GATEWAY " && echo own; "
+                                           "arping -c 1 -w 2 -I eth0 -s 10.218.7.7 " GATEWAY
+                                           " || echo forged refused; "
+                                           "ip addr add 10.218.9.9/32 dev eth0 || echo no right"}))
+        return false;
+    return says(&run, "own\n") && says(&run, "forged refused\n") && says(&run, "no right\n");
+}
+
+static bool privileges_are_none(void) {
+    struct run run;
+    if (!run_once(&run,
+                  &(struct wish){
+                      .script =
+                          "mount -t tmpfs x /tmp || echo no mount; "
+                          "unshare -r true || echo no unshare; "
+                          "unshare -m true || echo no mount namespace; "
+                          "[ -e /dev/fuse ] || echo no fuse; "
+                          "mknod /tmp/fuse c 10 229 || echo no mknod; "
+                          "head -c1 /proc/kcore | wc -c; "
+                          "echo 1 >/proc/sys/kernel/panic || echo no sysctl; "
+                          "echo x >/sys/fs/cgroup/memory/memory.limit_in_bytes || echo no cgroup; "
+                          "chroot / true && echo chroot; "
+                          "ls /dev | tr '\\n' ' '; echo; "
+                          "grep -E 'NoNewPrivs|Seccomp:|CapEff' /proc/self/status"}))
+        return false;
+    return says(&run, "no mount\n") && says(&run, "no unshare\n") &&
+           says(&run, "no mount namespace\n") && says(&run, "no fuse\n") &&
+           says(&run, "no mknod\n") && says(&run, "\n0\n") && says(&run, "no sysctl\n") &&
+           says(&run, "no cgroup\n") && says(&run, "chroot\n") && says(&run, "NoNewPrivs:\t1") &&
+           says(&run, "Seccomp:\t2") && says(&run, "CapEff:\t00000000a80425fb");
+}
+
+static bool signals_reach_the_program(void) {
+    struct run run;
+    /* no handler: the default action, which pid 1 itself would not have */
+    if (!create(&run, &(struct wish){.script = "echo up; exec sleep 1000"}) ||
+        !until(log_has_line, &run))
+        return false;
+    container_signal_stop(run.c);
+    if (!until(is_ended, &run) || !destroy(&run))
+        return false;
+    CHECK(run.end.status == 143, "SIGTERM: status %d", run.end.status);
+
+    if (!create(&run, &(struct wish){.script = "trap 'echo quit; exit 3' QUIT; echo up; "
+                                               "while :; do sleep 0.05; done",
+                                     .stop_signal = "SIGQUIT"}) ||
+        !until(log_has_line, &run))
+        return false;
+    container_signal_stop(run.c);
+    if (!until(is_ended, &run))
+        return false;
+    read_log(&run);
+    if (!destroy(&run))
+        return false;
+    CHECK(run.end.status == 3, "SIGQUIT: status %d", run.end.status);
+
+    if (!create(&run,
+                &(struct wish){.script = "trap '' TERM; echo up; while :; do sleep 0.05; done"}) ||
+        !until(log_has_line, &run))
+        return false;
+    container_signal_stop(run.c);
+    container_kill(run.c);
+    if (!until(is_ended, &run) || !destroy(&run))
+        return false;
+    CHECK(run.end.status == 137, "SIGKILL: status %d", run.end.status);
+    return says(&run, "up\n");
+}
+
+static bool orphans_are_reaped(void) {
+    struct run run;
+    return run_once(&run,
+                    &(struct wish){
+                        .script = "(sleep 0.1 & sleep 0.1 &); sleep 0.5; "
+                                  "grep -l '^State:.Z' /proc/[0-9]*/status | wc -l; echo end"}) &&
+           (strstr(run.log, "0\nend\n") || fail("%s", run.log));
+}
+
+static bool usage_is_measured(void) {
+    struct run run;
+    struct container_stats s = {0};
+    struct error err = {0};
+    if (!create(&run,
+                &(struct wish){.script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; "
+                                         "dd if=/dev/zero of=/x bs=1M count=8 2>/dev/null; sync; "
+                                         "echo up; sleep 1000"}) ||
+        !until(log_has_line, &run))
+        return false;
+    int r = container_stats(run.c, &s, &err);
+    bool ok = destroy(&run);
+    CHECK(r == 0, "%s", err.msg);
+    CHECK(s.cpu_ns > 1000000 && s.cpu_ns < 60000000000ull, "cpu %llu",
+          (unsigned long long)s.cpu_ns);
+    CHECK(s.memory_bytes > 4096 && s.memory_bytes < 64 * MIB, "memory %llu",
+          (unsigned long long)s.memory_bytes);
+    CHECK(s.disk_bytes >= 8 * MIB && s.disk_bytes < 9 * MIB, "disk %llu",
+          (unsigned long long)s.disk_bytes);
+    CHECK(s.pids == 2 || s.pids == 3, "pids %u", s.pids); /* init, sh or its sleep or both */
+    return ok;
+}
+
+static bool connects_inside(void *arg) {
+    struct run *run = arg;
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(3000), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    _cleanup_(close_fdp) int fd = container_socket(run->c);
+    return fd >= 0 &&
+           (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 || errno == EINPROGRESS) &&
+           send(fd, "x", 1, MSG_NOSIGNAL) == 1;
+}
+
+static bool a_socket_inside_sees_its_loopback(void) {
+    struct run run;
+    const char *argv[] = {"httpd", "-f", "-p", "127.0.0.1:3000", "-h", "/www", NULL};
+    if (!create(&run, &(struct wish){.argv = argv, .port = 3000}) || !until(connects_inside, &run))
+        return false;
+    bool outside = get(container_ip(run.c), 3000);
+    return destroy(&run) && (!outside || fail("loopback is seen from outside"));
+}
+
+static bool pid_gone(void *arg) {
+    return kill(*(pid_t *)arg, 0) < 0;
+}
+
+/* The process id in a one-line file of the container's directory. */
+static pid_t pid_in(const struct container *c, const char *name) {
+    char path[512];
+    _cleanup_(freep) char *text = NULL;
+    snprintf(path, sizeof path, "%s/%s", container_dir(c), name);
+    return fs_read(AT_FDCWD, path, 32, &text, NULL, NULL) == 0 ? atoi(text) : 0;
+}
+
+static bool a_killed_monitor_ends_its_container(void) {
+    struct run run;
+    if (!create(&run, &(struct wish){.script = "sleep 1000"}))
+        return false;
+    pid_t main_pid = container_pid(run.c);
+    kill(pid_in(run.c, "conmon.pid"), SIGKILL);
+    if (!until(is_ended, &run) || !until(pid_gone, &main_pid))
+        return false;
+    CHECK(run.end.unknown, "status %d is known", run.end.status);
+    return destroy(&run);
+}
+
+static bool many_start_at_once(void) {
+    struct run runs[12];
+    for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
+        if (!begin(&runs[i], &(struct wish){.script = "exit 5", .port = 8080}))
+            return false;
+    bool ok = true;
+    for (size_t i = 0; i < ARRAY_SIZE(runs); i++) {
+        if (!until(is_created, &runs[i]))
+            return false;
+        if (!runs[i].c)
+            ok = fail("not created: %s", runs[i].error.msg);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
+        if (runs[i].c &&
+            (!until(is_ended, &runs[i]) || !destroy(&runs[i]) || runs[i].end.status != 5))
+            return false;
+    return ok;
+}
+
+/* --- an agent that is killed --- */
+
+/* Makes containers in a child process with an engine of its own, and kills that. `after_ms`: 0 lets
+ * all come up first; else it is killed that long after beginning. */
+static bool agent_killed(const struct wish *wishes, size_t n, int after_ms) {
+    int fds[2];
+    stop_engine();
+    if (pipe(fds) < 0)
+        return fail("no pipe");
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        static struct run runs[16];
+        event_reinit(t.loop);
+        if (!start_engine())
+            _exit(1);
+        for (size_t i = 0; i < n; i++)
+            begin(&runs[i], &wishes[i]);
+        if (after_ms)
+            (void)!write(fds[1], "b", 1);
+        for (size_t i = 0; i < n; i++)
+            until(is_created, &runs[i]);
+        for (size_t i = 0; i < n; i++)
+            if (runs[i].c && wishes[i].script)
+                until(log_has_line, &runs[i]);
+        (void)!write(fds[1], "u", 1);
+        for (;;)
+            event_base_loop(t.loop, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+    }
+    close(fds[1]);
+    char byte = 0;
+    ssize_t got = read(fds[0], &byte, 1);
+    if (after_ms)
+        usleep((unsigned)after_ms * 1000);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    close(fds[0]);
+    return got == 1 || fail("the other agent did not start");
+}
+
+struct adoption {
+    struct run runs[16];
+    size_t n;
+};
+
+static void on_found(void *arg, struct container *c, const void *note, size_t n) {
+    struct adoption *a = arg;
+    struct run *run = &a->runs[a->n++];
+    *run = (struct run){.c = c, .created = true};
+    if (n != 6 || memcmp(note, "a note", 6) != 0)
+        run->error.code = -1;
+    container_set_owner(c, run);
+}
+
+static bool adopt(struct adoption *a) {
+    struct error err = {0};
+    *a = (struct adoption){0};
+    if (!start_engine())
+        return false;
+    CHECK(container_adopt(t.engine, on_found, a, &err) == 0, "adoption: %s", err.msg);
+    for (size_t i = 0; i < a->n; i++)
+        CHECK(!a->runs[i].error.code, "the note is another");
+    return true;
+}
+
+static struct run *find(struct adoption *a, const char *id) {
+    for (size_t i = 0; i < a->n; i++)
+        if (str_eq(container_id(a->runs[i].c), id))
+            return &a->runs[i];
+    return NULL;
+}
+
+static bool pid_file_gone(void *arg) {
+    (void)arg;
+    char path[512];
+    snprintf(path, sizeof path, "%s/containers/ended/exit/ended", t.dir);
+    return access(path, F_OK) == 0;
+}
+
+static bool a_restarted_agent_adopts_what_runs(void) {
+    static struct adoption a;
+    const struct wish wishes[] = {
+        {.id = "stays",
+         .script = "echo up; httpd -p 8080 -h /www; while :; do sleep 0.1; done",
+         .port = 8080},
+        {.id = "ended", .script = "echo up; sleep 0.5; exit 9"},
+    };
+    if (!agent_killed(wishes, 2, 0) || !until(pid_file_gone, NULL) || !adopt(&a))
+        return false;
+    struct run *stays = find(&a, "stays"), *ended = find(&a, "ended");
+    CHECK(a.n == 2 && stays && ended, "%zu found", a.n);
+    if (!until(is_ended, ended))
+        return false;
+    CHECK(ended->end.status == 9 && !ended->end.unknown, "status %d", ended->end.status);
+    unsigned port = container_host_port(stays->c, 8080);
+    struct container_stats stats;
+    if (!until(answers, &(struct target){"127.0.0.1", port}))
+        return false;
+    CHECK(!stays->ended && container_stats(stays->c, &stats, NULL) == 0, "it does not run");
+    /* what it holds is not given out again */
+    struct run other;
+    if (!create(&other, &(struct wish){.script = "true", .port = 8080}))
+        return false;
+    CHECK(strcmp(container_ip(other.c), container_ip(stays->c)) != 0 &&
+              container_host_port(other.c, 8080) != port,
+          "address or port given twice");
+    container_signal_stop(stays->c);
+    if (!until(is_ended, stays))
+        return false;
+    CHECK(stays->end.status == 143, "status %d", stays->end.status);
+    return destroy(&other) && destroy(stays) && destroy(ended);
+}
+
+static bool what_a_killed_agent_half_made_is_removed(void) {
+    static struct adoption a;
+    const struct wish wishes[] = {
+        {.id = "half-1", .argv = (const char *[]){"sleep", "1000", NULL}},
+        {.id = "half-2", .argv = (const char *[]){"sleep", "1000", NULL}}};
+    static const int moments[] = {1, 4, 8, 15, 25, 35, 50, 70, 90, 120};
+    for (size_t i = 0; i < ARRAY_SIZE(moments); i++) {
+        if (!agent_killed(wishes, 2, moments[i]) || !adopt(&a))
+            return false;
+        for (size_t j = 0; j < a.n; j++)
+            if (!destroy(&a.runs[j]))
+                return false;
+    }
+    return true;
+}
+
+/* --- what is left --- */
+
+static unsigned lines_of(const char *command) {
+    char line[1024];
+    unsigned n = 0;
+    FILE *out = popen(command, "r");
+    while (out && fgets(line, sizeof line, out))
+        n++;
+    if (out)
+        pclose(out);
+    return n;
+}
+
+static bool is_clean(void *arg) {
+    char command[2048];
+    (void)arg;
+    snprintf(command, sizeof command,
+             "ls %s/containers %s/runtime %s/s;"
+             "ls -d /sys/fs/cgroup/" NAME "/*/ /sys/fs/cgroup/*/" NAME "/*/ 2>/dev/null;"
+             "losetup -n -l -O BACK-FILE | grep -F %s/;"
+             "grep -F %s/ /proc/self/mounts;"
+             "ip -br link | grep '^" NAME "v';"
+             "nft list map inet " NAME " ports | grep elements;"
+             "nft list set bridge " NAME " ports | grep elements",
+             t.dir, t.run_dir, t.run_dir, t.dir, t.dir);
+    /* ls of three directories prints their names and blank lines: 3 + 2 */
+    unsigned n = lines_of(command);
+    return n <= 5;
+}
+
+static bool fifty_come_and_go_and_leave_nothing(void) {
+    struct run run;
+    uint64_t began = clock_mono_ms();
+    for (int i = 0; i < CYCLES; i++) {
+        if (!run_once(&run, &(struct wish){.script = "echo x >/x; exit 0", .port = 8080}))
+            return false;
+        CHECK(run.end.status == 0, "status %d: %s", run.end.status, run.log);
+    }
+    printf("# %d cycles, %.1f ms each\n", CYCLES, (double)(clock_mono_ms() - began) / CYCLES);
+    return until(is_clean, NULL);
+}
+
+static bool nothing_is_left_of_any_check(void) {
+    return until(is_clean, NULL);
+}
+
+static bool uninstalled_it_leaves_nothing_at_all(void) {
+    struct error err = {0};
+    CHECK(container_engine_uninstall(t.engine, &err) == 0, "%s", err.msg);
+    stop_engine();
+    CHECK(lines_of("ip -br link | grep '^" NAME "'; nft list tables | grep -w " NAME ";"
+                   "ls -d /sys/fs/cgroup/" NAME " /sys/fs/cgroup/*/" NAME " 2>/dev/null") == 0,
+          "bridge, table or cgroup is left");
+    return start_engine();
+}
+
+static const struct check {
+    const char *name;
+    bool (*run)(void);
+} checks[] = {
+#define ROW(name)                                                                                  \
+    { #name, name }
+    ROW(a_command_runs_and_its_status_and_output_come_back),
+    ROW(the_environment_is_complete),
+    ROW(users_are_those_of_the_image),
+    ROW(what_the_user_can_mend_is_said_so),
+    ROW(layers_lie_one_above_the_other),
+    ROW(ids_are_the_containers_own),
+    ROW(the_disk_quota_is_exact),
+    ROW(memory_is_limited_and_its_lack_is_told),
+    ROW(processes_are_limited),
+    ROW(ports_are_published_to_host_and_world),
+    ROW(containers_reach_the_internet_and_nothing_else),
+    ROW(allowed_networks_are_reached),
+    ROW(a_forged_address_goes_nowhere),
+    ROW(privileges_are_none),
+    ROW(signals_reach_the_program),
+    ROW(orphans_are_reaped),
+    ROW(usage_is_measured),
+    ROW(a_socket_inside_sees_its_loopback),
+    ROW(a_killed_monitor_ends_its_container),
+    ROW(many_start_at_once),
+    ROW(a_restarted_agent_adopts_what_runs),
+    ROW(what_a_killed_agent_half_made_is_removed),
+    ROW(fifty_come_and_go_and_leave_nothing),
+    ROW(nothing_is_left_of_any_check),
+    ROW(uninstalled_it_leaves_nothing_at_all),
+};
+
+/* What a failed check left must not fail the next ones. */
+static void start_over(void) {
+    static struct adoption a;
+    stop_engine();
+    if (!adopt(&a))
+        return;
+    for (size_t i = 0; i < a.n; i++)
+        (void)destroy(&a.runs[i]);
+}
+
+static bool chosen(const char *name, char **words) {
+    if (!*words)
+        return true;
+    for (; *words; words++)
+        if (strstr(name, *words))
+            return true;
+    return false;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 6) {
+        fprintf(stderr, "usage: container_checks DIR RUN_DIR WORLD_NETNS BASE TOP [NAME...]\n");
+        return 2;
+    }
+    t.dir = argv[1], t.run_dir = argv[2], t.world = argv[3], t.base = argv[4], t.top = argv[5];
+    t.loop = event_base_new();
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    unsigned failed = 0;
+    if (!t.loop || !start_engine()) {
+        printf("not ok - the engine starts: %s\n", t.why);
+        return 1;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+        char name[128];
+        snprintf(name, sizeof name, "%s", checks[i].name);
+        for (char *p = name; *p; p++)
+            *p = *p == '_' ? ' ' : *p;
+        if (!chosen(name, argv + 6))
+            continue;
+        if (checks[i].run()) {
+            printf("ok - %s\n", name);
+            continue;
+        }
+        failed++;
+        printf("not ok - %s: %s\n", name, t.why);
+        start_over();
+    }
+    start_over();
+    if (t.engine)
+        (void)container_engine_uninstall(t.engine, NULL);
+    stop_engine();
+    event_base_free(t.loop);
+    return failed > 0;
+}
