@@ -78,6 +78,7 @@ struct call {
     const char *reply_type; /* of `reply`; constant */
     json_t *errors;         /* owned; a list of {code, title, detail}; NULL: none */
     char *location;         /* owned */
+    char allow[64];         /* of 405: the methods that the path knows */
     struct after *after, **after_end;
 
     /* Where the answer goes; called once. The call is freed after it. */

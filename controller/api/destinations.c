@@ -98,11 +98,9 @@ int destination_add(struct call *c, const struct route_row *route, const struct 
     return after_commit(c, AFTER_DESIRE_APP, app->guid);
 }
 
-static const struct field process_fields[] = {
-    {.name = "type", .kind = FIELD_TEXT, .required = true, .min = 1}};
 static const struct field app_fields[] = {
     {.name = "guid", .kind = FIELD_TEXT, .required = true, .min = 1},
-    FIELD_OF("process", false, process_fields),
+    {.name = "process", .kind = FIELD_OBJECT, .nullable = true}, /* {"type":"web"}, or empty */
 };
 static const struct field destination_fields[] = {
     FIELD_OF("app", true, app_fields),

@@ -205,8 +205,12 @@ int endpoint_find(struct call *c) {
         if (!matches(endpoints[i].path, c->path, params, &n))
             continue;
         known = true;
-        if (!str_eq(endpoints[i].method, c->method))
+        if (!str_eq(endpoints[i].method, c->method)) {
+            size_t have = strlen(c->allow);
+            snprintf(c->allow + have, sizeof c->allow - have, "%s%s", have ? ", " : "",
+                     endpoints[i].method);
             continue;
+        }
         c->endpoint = &endpoints[i];
         return take_params(c, params, n);
     }

@@ -1,5 +1,6 @@
 #include "controller/api/query.h"
 
+#include <assert.h>
 #include <ctype.h>
 
 #include "controller/api/internal.h"
@@ -84,7 +85,7 @@ static int split_values(struct call *c, struct listing *l, const char *key, cons
     size_t slot = l->query.filter_count, n = 0, max = 1;
     for (const char *p = text; *p; p++)
         max += *p == ',';
-    if (slot == LIST_FILTERS_MAX || max > LIST_VALUES_MAX)
+    if (slot == LIST_FILTERS_MAX - LIST_ADDED_MAX || max > LIST_VALUES_MAX)
         return fail(c, CC_BAD_QUERY_PARAMETER, "The query parameter is invalid: too many values");
     if (!(l->values[slot] = mem_calloc(max, sizeof(char *))))
         return fail_no_memory(c);
@@ -159,9 +160,8 @@ int listing_parse(struct call *c, struct listing *l, const char *const *filters,
 }
 
 void listing_add(struct listing *l, const char *key, const char *const *value) {
-    /* Every caller adds at most one or two to what split_values() let in. */
-    if (l->query.filter_count < LIST_FILTERS_MAX)
-        l->filters[l->query.filter_count++] = (struct store_filter){key, value, 1};
+    assert(l->query.filter_count < LIST_FILTERS_MAX); /* split_values() left room */
+    l->filters[l->query.filter_count++] = (struct store_filter){key, value, 1};
 }
 
 /* The same list at another page. */

@@ -12,6 +12,7 @@
 struct call;
 
 #define LIST_FILTERS_MAX 12
+#define LIST_ADDED_MAX   2    /* of them by listing_add() */
 #define LIST_VALUES_MAX  5000 /* values of one filter */
 #define PER_PAGE_DEFAULT 50   /* cc: v3 pagination */
 #define PER_PAGE_MAX     5000
@@ -39,7 +40,7 @@ void listing_fini(struct listing *l);
  * what is for its eyes. */
 int listing_parse(struct call *c, struct listing *l, const char *const *filters,
                   const char *const *also);
-/* Adds one more filter with one value, that the path gave; borrowed. */
+/* Adds one more filter with one value, that the path gave; borrowed. At most LIST_ADDED_MAX. */
 void listing_add(struct listing *l, const char *key, const char *const *value);
 /* The envelope; takes `resources`, and `included` (NULL: none). */
 int reply_list(struct call *c, const struct listing *l, uint64_t total, json_t *resources,

@@ -212,6 +212,8 @@ static void on_answer(struct call *c, void *arg) {
     evhttp_add_header(headers, "X-Vcap-Request-Id", c->request_id);
     evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
     evhttp_add_header(headers, "Cache-Control", "no-store");
+    if (c->status == 405)
+        evhttp_add_header(headers, "Allow", c->allow);
     if (c->location)
         evhttp_add_header(headers, "Location", c->location);
     if (c->reply_type && c->reply.n)

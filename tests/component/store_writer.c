@@ -2,7 +2,8 @@
  * of each that was acknowledged; or checks that all told ones are there.
  *
  *     store_writer write DIR >>acknowledged
- *     store_writer check DIR <acknowledged */
+ *     store_writer check DIR <acknowledged
+ *     store_writer fill DIR N             N apps in one transaction, for benchmarks */
 #include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -36,8 +37,9 @@ static int make_space(struct store *s, char space_guid[GUID_SIZE], struct error 
     return 0;
 }
 
-static int write_one(struct store *s, const char *space_guid, struct error *err) {
-    char name[GUID_SIZE], line[GUID_SIZE + 1];
+static int insert_one(struct store *s, const char *space_guid, char guid[GUID_SIZE],
+                      struct error *err) {
+    char name[GUID_SIZE];
     guid_new(name);
     _cleanup_(app_row_fini) struct app_row app = {
         .name = str_dup(name), .lifecycle = str_dup("docker"), .env = str_dup("{\"A\":\"b\"}")};
@@ -45,14 +47,21 @@ static int write_one(struct store *s, const char *space_guid, struct error *err)
         .type = str_dup("web"), .health_type = str_dup("port"), .ready_type = str_dup("process")};
     memcpy(app.space_guid, space_guid, GUID_SIZE);
     guid_new(web.version);
-    int r = store_begin(s, err);
-    if (r < 0 || (r = store_app_insert(s, &app, err)) < 0)
+    int r = store_app_insert(s, &app, err);
+    if (r < 0)
         return r;
+    memcpy(guid, app.guid, GUID_SIZE);
     memcpy(web.app_guid, app.guid, GUID_SIZE);
     memcpy(web.guid, app.guid, GUID_SIZE);
-    if ((r = store_process_insert(s, &web, err)) < 0 || (r = store_commit(s, err)) < 0)
+    return store_process_insert(s, &web, err);
+}
+
+static int write_one(struct store *s, const char *space_guid, struct error *err) {
+    char guid[GUID_SIZE], line[GUID_SIZE + 1];
+    int r = store_begin(s, err);
+    if (r < 0 || (r = insert_one(s, space_guid, guid, err)) < 0 || (r = store_commit(s, err)) < 0)
         return r;
-    snprintf(line, sizeof line, "%s\n", app.guid);
+    snprintf(line, sizeof line, "%s\n", guid);
     return write(STDOUT_FILENO, line, GUID_SIZE) == GUID_SIZE ? 0
                                                               : error_set(err, -EIO, "no reader");
 }
@@ -64,6 +73,19 @@ static int write_all(struct store *s) {
     while (r == 0)
         r = write_one(s, space, &err);
     return die(&err);
+}
+
+static int fill(struct store *s, unsigned long n) {
+    struct error err = {0};
+    char space[GUID_SIZE], guid[GUID_SIZE];
+    int r = make_space(s, space, &err);
+    if (r == 0)
+        r = store_begin(s, &err);
+    for (unsigned long i = 0; r == 0 && i < n; i++)
+        r = insert_one(s, space, guid, &err);
+    if (r == 0)
+        r = store_commit(s, &err);
+    return r < 0 ? die(&err) : 0;
 }
 
 /* Every told app with its process, and no app without one. */
@@ -110,11 +132,14 @@ static int check_integrity(const char *dir) {
 int main(int argc, char **argv) {
     struct error err = {0};
     struct store *s = NULL;
-    if (argc != 3 || (!str_eq(argv[1], "write") && !str_eq(argv[1], "check")))
+    bool filling = argc == 4 && str_eq(argv[1], "fill");
+    if (!filling && (argc != 3 || (!str_eq(argv[1], "write") && !str_eq(argv[1], "check"))))
         return 2;
     if (store_open(&s, argv[2], &err) < 0)
         return die(&err);
-    int r = str_eq(argv[1], "write") ? write_all(s) : check_all(s);
+    int r = filling                    ? fill(s, strtoul(argv[3], NULL, 10))
+            : str_eq(argv[1], "write") ? write_all(s)
+                                       : check_all(s);
     store_free(s);
     return r ? r : check_integrity(argv[2]);
 }

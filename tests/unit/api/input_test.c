@@ -394,6 +394,50 @@ START_TEST(a_held_call_is_answered_when_the_api_ends) {
 }
 END_TEST
 
+START_TEST(filters_are_decoded_as_the_clis_encode_them) {
+    static const char *const names[] = {"a,b", "100%", "sp ace", "pl+us", "\xc3\xa4", "x"};
+    static const struct {
+        const char *query, *found;
+    } cases[] = {
+        {"names=a%252Cb", "a,b"},     {"names=100%2525", "100%"},
+        {"names=100%25", "100%"},     {"names=sp%2520ace", "sp ace"},
+        {"names=sp%20ace", "sp ace"}, {"names=sp+ace", "sp ace"},
+        {"names=pl%252Bus", "pl+us"}, {"names=%25C3%25A4", "\xc3\xa4"},
+        {"names=x%2Cnope", "x"},      {"names=x,nope&page=1", "x"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        char body[300];
+        snprintf(body, sizeof body,
+                 "{'name':'%s','relationships':{'space':{'data':{'guid':'%s'}}}}", names[i],
+                 space_guid);
+        struct answer a = want(201, "POST", "/v3/apps", body);
+        answer_fini(&a);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char url[200];
+        snprintf(url, sizeof url, "/v3/apps?%s", cases[i].query);
+        struct answer a = want(200, "GET", url, NULL);
+        json_t *list = json_object_get(a.json, "resources");
+        ck_assert_msg(json_array_size(list) == 1, "%s: %s", url, a.text);
+        ck_assert_str_eq(body_text(json_array_get(list, 0), "name"), cases[i].found);
+        answer_fini(&a);
+    }
+    struct answer a = want(200, "GET", "/v3/apps?order_by=-name&per_page=2&page=2", NULL);
+    ck_assert_str_eq(text_at(&a, "pagination.next.href"),
+                     "http://api.test/v3/apps?order_by=-name&page=3&per_page=2");
+    ck_assert_str_eq(text_at(&a, "pagination.previous.href"),
+                     "http://api.test/v3/apps?order_by=-name&page=1&per_page=2");
+    ck_assert_int_eq(json_integer_value(body_at(a.json, "pagination.total_pages")), 3);
+    answer_fini(&a);
+    a = want(
+        400, "GET",
+        "/v3/apps?names=a&names=a&names=a&names=a&names=a&names=a&names=a&names=a&names=a&names=a&"
+        "names=a",
+        NULL);
+    answer_fini(&a);
+}
+END_TEST
+
 START_TEST(yaml_reads_back_what_it_wrote) {
     static const char *const trees[] = {
         "{\"a\":[1,-5,0,true,false,null,\"x\"],\"b\":{\"c\":\"true\",\"d\":\"null\",\"e\":\"12\"}}",
@@ -444,6 +488,7 @@ int main(void) {
         routes_of_a_manifest,
         staging_that_cannot_begin_fails_the_build,
         a_held_call_is_answered_when_the_api_ends,
+        filters_are_decoded_as_the_clis_encode_them,
         yaml_reads_back_what_it_wrote,
         the_readme_lists_every_endpoint,
     };
