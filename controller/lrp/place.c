@@ -123,6 +123,12 @@ static void mark(struct lrp *l, const struct process *p) {
             count_mark(l, p->slots[i].primary->cell);
 }
 
+/* The numbers in brackets do not matter. */
+static bool same_problem(const char *a, const char *b) {
+    size_t n = strcspn(a, "(");
+    return n == strcspn(b, "(") && memcmp(a, b, n) == 0;
+}
+
 static void place_failed(struct lrp *l, struct process *p, uint32_t index, const char *text,
                          uint64_t now_ms) {
     struct slot *s = &p->slots[index];
@@ -133,9 +139,10 @@ static void place_failed(struct lrp *l, struct process *p, uint32_t index, const
         p->waiting = true;
         DL_APPEND(l->waiting, p);
     }
-    if (str_eq(s->reason, text))
-        return; /* said already */
+    bool known = s->reason && same_problem(s->reason, text);
     slot_set_reason(s, text);
+    if (known)
+        return; /* said already; only the numbers may be others */
     struct lrp_actual a;
     view_slot(p, index, &a);
     lrp_event(l, "place-failed", &a, text);

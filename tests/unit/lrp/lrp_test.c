@@ -100,6 +100,9 @@ START_TEST(a_stopping_instance_counts_on_its_cell_until_it_ended) {
     ck_assert_str_eq(f.reasons[0], "insufficient resources: memory (100 MB of memory needed, at "
                                    "most 0 MB free on any one of 1 cell)");
     cluster_run(&c, 8); /* room appears: not 30 s later */
+    const char *said = strstr(c.events.p, "place-failed:");
+    ck_assert_ptr_nonnull(said);
+    ck_assert_ptr_null(strstr(said + 1, "place-failed:")); /* once is enough */
     ck_states("q", "R");
     cluster_check(&c);
     cluster_fini(&c);
