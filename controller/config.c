@@ -28,6 +28,7 @@ static const struct option options[] = {
     STRING(master_key_file, NULL, "key that nodes' keys come from [state_dir/master.key]"),
     STRING(previous_master_key_file, NULL, "while keys are rotated: the one before"),
     STRING(secrets_key_file, NULL, "key that seals secrets in the database [state_dir/store.key]"),
+    STRING(revoked_file, NULL, "ids of nodes that may not speak [state_dir/revoked]"),
     STRING(admin, "127.0.0.1:8081", "host:port of /healthz, /metrics, /cells, /nodes; empty: none"),
     STRING(default_domain, NULL, "with --init: the shared domain of apps (required then)"),
     STRING(log_level, "info", "debug, info, warn or error"),
@@ -105,6 +106,7 @@ static int check(struct controller_config *c, struct error *err) {
         return error_set(err, -EINVAL, "--make-node-key needs --out=FILE");
     if (fill_path(c, &c->master_key_file, "master.key") < 0 ||
         fill_path(c, &c->secrets_key_file, "store.key") < 0 ||
+        fill_path(c, &c->revoked_file, "revoked") < 0 ||
         fill_path(c, &c->password_file, "admin-password") < 0)
         return error_set(err, -ENOMEM, "out of memory");
     return 0;

@@ -149,7 +149,6 @@ static int build_staging(struct controller *c, struct error *err) {
 static int build_nodes(struct controller *c, struct error *err) {
     _cleanup_(master_key_wipe) struct master_key key = {0};
     _cleanup_(master_key_wipe) struct master_key previous = {0};
-    _cleanup_(freep) char *revoked = str_printf("%s/revoked", c->config.state_dir);
     int r = master_key_read(c->config.master_key_file, &key, err);
     if (r == 0 && !str_empty(c->config.previous_master_key_file))
         r = master_key_read(c->config.previous_master_key_file, &previous, err);
@@ -165,9 +164,7 @@ static int build_nodes(struct controller *c, struct error *err) {
                                     .gen = key.gen,
                                     .previous_master_key = previous.gen ? previous.key : NULL,
                                     .previous_gen = previous.gen,
-                                    .revoked_path = revoked};
-    if (!revoked)
-        return error_set(err, -ENOMEM, "out of memory");
+                                    .revoked_path = c->config.revoked_file};
     if ((r = nodes_new(&c->nodes, &deps, err)) < 0)
         return r;
     brain_set_nodes(c->brain, c->nodes);

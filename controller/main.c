@@ -35,8 +35,7 @@ static int run_command(const struct controller_config *c, struct error *err) {
         return 0;
     }
     if (!str_empty(c->revoke_node)) {
-        _cleanup_(freep) char *path = str_printf("%s/revoked", c->state_dir);
-        if (!path || nodes_revoke(path, c->revoke_node, err) < 0)
+        if (nodes_revoke(c->revoked_file, c->revoke_node, err) < 0)
             return fail("revoke-node", err);
         printf("%s is refused from the controller's next start or SIGHUP on\n", c->revoke_node);
         return 0;

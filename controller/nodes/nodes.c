@@ -169,6 +169,7 @@ int nodes_new(struct nodes **ret, const struct nodes_deps *deps, struct error *e
                                 .data = n};
     if ((r = hub_new(&n->hub, deps->loop, &config, &ops, err)) < 0)
         return error_wrap(err, "bus");
+    n->deps.master_key = n->deps.previous_master_key = NULL; /* the caller wipes them */
     *ret = TAKE_PTR(n);
     return 0;
 }

@@ -31,7 +31,7 @@ struct nodes_deps {
     struct lrp *lrp;
     struct logs *logs;
     const char *control_url, *logs_url;
-    const uint8_t *master_key; /* BUS_KEY_SIZE bytes */
+    const uint8_t *master_key; /* BUS_KEY_SIZE bytes; not needed after nodes_new() */
     uint8_t gen;
     const uint8_t *previous_master_key; /* while keys are rotated; NULL: none */
     uint8_t previous_gen;
