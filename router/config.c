@@ -26,7 +26,7 @@ static const struct option options[] = {
     STRING(tls_cert, NULL, "PEM certificate chain: the default certificate"),
     STRING(tls_key, NULL, "PEM private key of tls_cert"),
     STRING(tls_sni, NULL, "file with further certificates: lines of \"CERT-FILE KEY-FILE\""),
-    STRING(admin, "127.0.0.1:8082", "host:port of /healthz, /metrics and /routes; empty: none"),
+    STRING(admin, "127.0.0.1:7420", "host:port of /healthz, /metrics and /routes; empty: none"),
     STRING(name, "router", "for people: in the controller's logs"),
     STRING(zone, NULL, "availability zone"),
     STRING(key_file, NULL, "this node's key for the bus"),

@@ -115,7 +115,7 @@ static void apply(struct feed *f, const Berth__WatchReply *reply) {
         f->in_full = false;
         return;
     }
-    if (reply->from == 0 && reply->to != 0 && !f->in_full) {
+    if (reply->from == 0 && reply->to != 0) {
         routes_begin_full(f->routes);
         f->in_full = true;
     }
