@@ -11,8 +11,9 @@
 #include "router/forward.h"
 #include "router/worker.h"
 
-#define LINGER_MS    2000u   /* after the last answer, for the client to end */
-#define LINGER_BYTES 262144u /* that it may still send */
+#define DRAIN_IDLE_MS 1000u   /* for a request on a connection that is open while draining */
+#define LINGER_MS     2000u   /* after the last answer, for the client to end */
+#define LINGER_BYTES  262144u /* that it may still send */
 
 void client_set_deadline(struct client *c, uint64_t deadline_ms) {
     wheel_set(&c->worker->wheel, &c->timer, deadline_ms);
@@ -72,7 +73,7 @@ static void enter_idle(struct client *c) {
     c->state = CLIENT_IDLE;
     c->scanned = 0;
     buf_park(&c->worker->bufs, &c->in);
-    set_timeout(c, c->worker->config->idle_timeout_ms);
+    set_timeout(c, c->worker->draining ? DRAIN_IDLE_MS : c->worker->config->idle_timeout_ms);
 }
 
 static void enter_linger(struct client *c) {
@@ -161,6 +162,7 @@ static void step_head(struct client *c) {
     buf_park(&w->bufs, &c->in);
     if (c->in && c->state == CLIENT_IDLE) {
         c->state = CLIENT_HEAD;
+        stream_hurry(&c->stream);
         set_timeout(c, w->config->header_timeout_ms);
     }
 }
@@ -187,19 +189,24 @@ void client_step(struct client *c) {
 
 void client_exchange_done(struct client *c, bool close) {
     c->exchange = NULL;
-    if (close) {
+    bool more = c->in || stream_may_read(&c->stream);
+    if (close || (c->worker->draining && !more)) {
         enter_linger(c);
         step_linger(c);
         return;
     }
     enter_idle(c);
-    if (c->in || stream_may_read(&c->stream))
+    if (more)
         worker_ready(c->worker, c); /* a pipelined request: after the other connections' turn */
 }
 
 void client_begin_drain(struct client *c) {
-    if (c->state == CLIENT_IDLE && !c->in)
+    bool fresh =
+        c->stream.fd >= 0 && !c->stream.writable; /* accepted this moment: its request comes */
+    if (c->state == CLIENT_IDLE && !c->in && !fresh)
         client_close(c);
+    else if (c->state == CLIENT_IDLE)
+        set_timeout(c, DRAIN_IDLE_MS);
 }
 
 static void on_client(evutil_socket_t fd, short what, void *arg) {

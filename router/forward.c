@@ -333,7 +333,7 @@ static void abort_response(struct exchange *x) {
 void forward_attempt_failed(struct exchange *x, int code, const char *reason) {
     struct worker *w = x->worker;
     struct backend *b = TAKE_PTR(x->backend);
-    bool stale = b && b->reused && !x->response_begun && code != -ETIMEDOUT;
+    bool stale = b && b->reused && !x->response_begun && !x->had_stale && code != -ETIMEDOUT;
     if (b)
         backend_close(b);
     if (x->head_sent) {
@@ -341,7 +341,7 @@ void forward_attempt_failed(struct exchange *x, int code, const char *reason) {
         return;
     }
     if (stale) {
-        x->no_reuse = true;
+        x->no_reuse = x->had_stale = true;
     } else {
         COUNT(w, failed_attempts);
         if (is_instance_fault(code) && !x->no_retry)

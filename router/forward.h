@@ -77,6 +77,7 @@ struct exchange {
     bool backend_keep;      /* the backend connection may serve another request */
     bool no_retry;          /* it took too long already */
     bool no_reuse;          /* a kept connection turned out to be dead: connect anew */
+    bool had_stale;         /* ... once: that attempt is not held against the instance */
     bool pinned;            /* no other endpoint than wanted_endpoint will do */
     bool in_tunnel;
     bool sticky_lost; /* the client's session names an instance that is not there */

@@ -10,6 +10,9 @@
 /* Turns of one pump before the other connections get theirs: at most 1 MiB. */
 #define PUMP_TURNS 16
 
+/* A first read below this was one segment: the rest may hang on Nagle's algorithm. */
+#define HURRY_BYTES 1400u
+
 #define MAX_INTERIM 16 /* 1xx answers of one response; more is a flood */
 
 /* --- framing --- */
@@ -141,8 +144,11 @@ bool pump_request(struct exchange *x) {
             int r = read_request(x);
             if (r < 0)
                 return false;
-            if (r == 0)
+            if (r == 0) {
+                if (x->up == UP_BODY && x->up_body.total < HURRY_BYTES)
+                    stream_hurry(&c->stream);
                 break;
+            }
         }
         if (x->up == UP_TUNNEL) {
             c->in->out = c->in->raw; /* nothing is framed: a parked buffer does as well */
@@ -261,8 +267,14 @@ static void check_done(struct exchange *x) {
 static int begin_body(struct exchange *x) {
     struct buf *o = x->out;
     x->down = DOWN_BODY;
-    if (!x->down_body.done)
-        return buf_raw_size(o) ? decode_response(x) : 1;
+    if (!x->down_body.done) {
+        bool small = buf_raw_size(o) < HURRY_BYTES;
+        if (buf_raw_size(o) && decode_response(x) < 0)
+            return -1;
+        if (small && !x->down_body.done)
+            stream_hurry(&x->backend->stream);
+        return 1;
+    }
     if (buf_raw_size(o))
         x->backend_keep = false; /* bytes after an answer that has none */
     o->raw_end = o->raw;
@@ -315,8 +327,12 @@ static int take_head(struct exchange *x) {
     struct buf *o = x->out;
     struct refusal why;
     ssize_t n = head_end(o->data + o->raw, buf_raw_size(o), &x->scanned, false);
+    if (n == 0 && buf_raw_size(o) < BUF_READ) {
+        stream_hurry(&x->backend->stream);
+        return 0;
+    }
     if (n == 0)
-        return buf_raw_size(o) < BUF_READ ? 0 : bad_response(x, "response head too large");
+        return bad_response(x, "response head too large");
     struct slice text = {o->data + o->raw, (size_t)n};
     if (head_parse_response(&x->worker->head, text, x->to_head, &why) < 0)
         return bad_response(x, why.why);

@@ -1,6 +1,8 @@
 #include "router/stream.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -79,6 +81,11 @@ ssize_t stream_write(struct stream *s, const void *p, size_t n) {
 
 int stream_flush_slow(struct stream *s) {
     return tls_flush(s);
+}
+
+void stream_hurry(struct stream *s) {
+    int on = 1;
+    setsockopt(s->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
 void stream_shutdown_write(struct stream *s) {

@@ -46,6 +46,10 @@ static inline bool stream_may_read(const struct stream *s) {
     return s->readable || (s->ssl && SSL_has_pending(s->ssl));
 }
 
+/* Acknowledges at once what came. A peer that writes a head and then a body, and has not switched
+ * off Nagle's algorithm, waits for that: else it is 40 ms. */
+void stream_hurry(struct stream *s);
+
 void stream_shutdown_write(struct stream *s);
 int stream_socket_error(const struct stream *s); /* SO_ERROR as a negative errno, or 0 */
 

@@ -56,30 +56,35 @@ static void resume_accepting(struct worker *w) {
             event_add(&w->listeners[i].event, NULL);
 }
 
-static void on_accept(evutil_socket_t fd, short what, void *arg) {
-    struct listener *l = arg;
+/* Takes at most `limit` connections; false when there are no more for now. */
+static bool accept_some(struct listener *l, unsigned limit) {
     struct worker *w = l->worker;
-    (void)what;
-    for (unsigned i = 0; i < ACCEPT_TURNS; i++) {
+    while (limit--) {
         union {
             struct sockaddr any;
             struct sockaddr_in6 in6;
         } peer;
         socklen_t n = sizeof peer;
-        int conn = accept4(fd, &peer.any, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (conn < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        int fd = accept4(l->fd, &peer.any, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == ECONNABORTED || errno == EINTR || errno == EPROTO))
+            continue;
+        if (fd < 0) {
+            if (errno != EAGAIN) /* EMFILE, ENFILE, ENOBUFS, ENOMEM: would fail at once again */
                 pause_accepting(w);
-            if (errno == EAGAIN || w->accept_paused)
-                return;
-            continue; /* ECONNABORTED and the like: of that connection */
+            return false;
         }
-        if (client_open(w, conn, &peer.any, l->tls) < 0) {
-            close(conn);
+        if (client_open(w, fd, &peer.any, l->tls) < 0) {
+            close(fd);
             pause_accepting(w);
-            return;
+            return false;
         }
     }
+    return true;
+}
+
+static void on_accept(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what;
+    accept_some(arg, ACCEPT_TURNS);
 }
 
 static void close_listeners(struct worker *w) {
@@ -115,8 +120,7 @@ static int listen_on(struct worker *w, const char *text, bool tls, struct error 
     int r = address_parse(text, &host, &port, err);
     if (r < 0)
         return error_wrap(err, tls ? "listen_tls" : "listen");
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV,
-                             .ai_socktype = SOCK_STREAM};
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
     struct addrinfo *at;
     snprintf(service, sizeof service, "%u", port);
     r = getaddrinfo(*host ? host : NULL, service, &hints, &at);
@@ -148,6 +152,10 @@ int worker_listen(struct worker *w, struct error *err) {
 
 static void begin_drain(struct worker *w) {
     w->draining = true;
+    /* Who waits to be accepted already would be reset when the listener closes. */
+    for (unsigned i = 0; i < WORKER_LISTENERS; i++)
+        if (w->listeners[i].fd >= 0)
+            accept_some(&w->listeners[i], BACKLOG);
     close_listeners(w);
     for (struct client *c = w->clients, *next; c; c = next) {
         next = c->next;
