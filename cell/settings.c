@@ -1,5 +1,6 @@
 #include "cell/settings.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@ static const struct option options[] = {
     {"name", OPTION_STRING, AT(name), .help = "of this cell, for people [the host's name]"},
     {"zone", OPTION_STRING, AT(zone), "z1", .help = "instances of an app are spread over zones"},
     {"address", OPTION_STRING, AT(address), "127.0.0.1",
-     .help = "where routers reach this host's ports"},
+     .help = "IP address where routers reach this host's ports"},
 
     {"state_dir", OPTION_STRING, AT(state_dir), "/var/lib/berth/cell",
      .help = "layers, containers, logs"},
@@ -105,6 +106,9 @@ static int check(struct settings *s, struct error *err) {
         return error_set(err, -ERANGE, "port_first and port_count go beyond port 65535");
     if (s->id_base + s->id_range * s->max_containers > UINT32_MAX)
         return error_set(err, -ERANGE, "id_base, id_range and max_containers go beyond 32 bits");
+    struct in6_addr any;
+    if (inet_pton(AF_INET, s->address, &any) != 1 && inet_pton(AF_INET6, s->address, &any) != 1)
+        return error_set(err, -EINVAL, "address: \"%s\" is no IP address", s->address);
     if (*s->state_dir != '/' || *s->run_dir != '/')
         return error_set(err, -EINVAL, "state_dir and run_dir must be absolute");
     return registry_config_check(s->registries, err);
