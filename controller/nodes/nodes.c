@@ -144,7 +144,7 @@ int nodes_new(struct nodes **ret, const struct nodes_deps *deps, struct error *e
     n->deps = *deps;
     n->changed_tail = &n->changed;
     if (!n->deps.watch_wait_ms)
-        n->deps.watch_wait_ms = n->deps.watch_wait_ms;
+        n->deps.watch_wait_ms = BUS_WATCH_WAIT_MS;
     random_bytes(n->epoch, sizeof n->epoch);
     n->answer_timer = evtimer_new(deps->loop, on_answer_timer, n);
     n->wait_timer = evtimer_new(deps->loop, on_wait_timer, n);
