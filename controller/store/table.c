@@ -387,9 +387,12 @@ static int put_order(struct strbuf *sql, const struct table *t, const struct sto
         strbuf_printf(sql, " ORDER BY %s %s, t.id %s", t->name_order, direction, direction);
     else
         return error_set(err, -EINVAL, "no order %s", q->order);
+    return 0;
+}
+
+static void put_page(struct strbuf *sql, const struct store_query *q) {
     if (paged(q))
         strbuf_printf(sql, " LIMIT ?%zu OFFSET ?%zu", q->filter_count + 2, q->filter_count + 3);
-    return 0;
 }
 
 static void bind_page(sqlite3_stmt *stmt, const struct store_query *q) {
@@ -423,6 +426,23 @@ static void page_drop(struct page *page, const struct table *t) {
     free(page->v);
 }
 
+/* Far pages: the rows before them are skipped in the table alone, without joining each. */
+static int put_list(struct strbuf *sql, const struct table *t, const struct store_query *q,
+                    struct error *err) {
+    bool skip = q->offset && t->joins && counts_alone(t, q);
+    put_select(sql, t);
+    if (skip)
+        strbuf_printf(sql, " WHERE t.id IN (SELECT t.id FROM %s t", t->name);
+    int r = put_where(sql, t, q, err);
+    if (r == 0)
+        r = put_order(sql, t, q, err);
+    put_page(sql, q);
+    if (!skip || r < 0)
+        return r;
+    strbuf_puts(sql, ")");
+    return put_order(sql, t, q, err);
+}
+
 int table_list(struct store *s, const struct table *t, const struct store_query *q, void **ret,
                size_t *ret_n, uint64_t *ret_total, struct error *err) {
     _cleanup_(strbuf_fini) struct strbuf sql = {0};
@@ -433,9 +453,8 @@ int table_list(struct store *s, const struct table *t, const struct store_query 
     int r = q->count ? count_rows(s, t, q, ret_total, err) : 0;
     if (r < 0)
         return r;
-    put_select(&sql, t);
-    if ((r = put_where(&sql, t, q, err)) < 0 || (r = put_order(&sql, t, q, err)) < 0 ||
-        (r = prepare(s, &sql, &stmt, err)) < 0 || (r = bind_where(s, t, q, stmt, err)) < 0)
+    if ((r = put_list(&sql, t, q, err)) < 0 || (r = prepare(s, &sql, &stmt, err)) < 0 ||
+        (r = bind_where(s, t, q, stmt, err)) < 0)
         return r;
     bind_page(stmt, q);
     while ((r = sql_step(s, stmt, t->thing, err)) > 0) {
