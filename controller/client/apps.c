@@ -299,6 +299,7 @@ int cmd_scale(struct cli *cli, int argc, char **argv, struct error *err) {
                                  {"-f", NULL, NULL, &force}};
     struct args a;
     json_t *app = NULL, *body = json_object();
+    _cleanup_(freep) char *path = NULL;
     struct tail tail;
     int r = args_parse(argc, argv, flags, ARRAY_SIZE(flags), 1, 1, &a, err);
     if (r == 0)
@@ -315,8 +316,9 @@ int cmd_scale(struct cli *cli, int argc, char **argv, struct error *err) {
     }
     cli_say(cli, "Scaling app", name);
     tail_begin(cli, guid, &tail);
-    _cleanup_(freep) char *path = str_printf("/v3/apps/%s/processes/web/actions/scale", guid);
-    r = rest_call(&cli->rest, "POST", path, body, NULL, err);
+    path = str_printf("/v3/apps/%s/processes/web/actions/scale", guid);
+    r = path ? rest_call(&cli->rest, "POST", path, body, NULL, err)
+             : error_set(err, -ENOMEM, "out of memory");
     bool started = str_eq(json_text(app, "state"), "STARTED");
     if (r == 0 && (memory || disk) && started) {
         printf("Stopping app...\n");
