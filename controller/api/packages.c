@@ -87,6 +87,19 @@ static int check_image(struct call *c, const char *image) {
     return 0;
 }
 
+static int load_app_of_package(struct call *c, struct app_row *app) {
+    struct error err = {0};
+    int r = store_app_get(c->api->deps.store, body_text(c->json, "relationships.app.data.guid"),
+                          app, &err);
+    if (r < 0 && r != -ENOENT)
+        return fail_internal(c, &err);
+    if (r == 0 && need_space(c, app->space_guid, NEED_WRITE, "App") == 0)
+        return 0;
+    return c->errors ? -1
+                     : fail_invalid(c, "App is invalid. Ensure it exists and you have access to "
+                                       "it.");
+}
+
 int create_package(struct call *c) {
     static const struct field app_field[] = {FIELD_RELATION("app", true)};
     static const struct field data_fields[] = {
@@ -106,8 +119,7 @@ int create_package(struct call *c) {
     const char *type = body_text(c->json, "type");
     if (type && !str_eq(type, "docker"))
         return fail_invalid(c, "Type must be 'docker': this platform runs Docker images");
-    if (body_check_all(c, fields) < 0 ||
-        load_app(c, body_text(c->json, "relationships.app.data.guid"), NEED_WRITE, &app) < 0)
+    if (body_check_all(c, fields) < 0 || load_app_of_package(c, &app) < 0)
         return -1;
     const char *image = body_text(c->json, "data.image"),
                *username = body_text(c->json, "data.username"),
