@@ -32,20 +32,20 @@ E2E_ARGUMENTS=(--dir "$E2E_DIR" --name "$E2E_NAME" --build-dir "$BERTH_BUILD" --
 
 # In this shell: what COMMAND sets stays.
 check() {
-    local text=$1 said result
+    local check_text=$1 check_said check_result
     shift
-    said=$(mktemp)
-    "$@" >"$said" 2>&1
-    result=$?
-    if [ $result = 0 ]; then
-        echo "ok - $text"
+    check_said=$(mktemp)
+    "$@" >"$check_said" 2>&1
+    check_result=$?
+    if [ $check_result = 0 ]; then
+        echo "ok - $check_text"
     else
-        echo "not ok - $text"
-        tail -15 "$said" | sed 's/^/    /'
+        echo "not ok - $check_text"
+        tail -15 "$check_said" | sed 's/^/    /'
         checks_failed=$((checks_failed + 1))
     fi
-    rm -f "$said"
-    return $result
+    rm -f "$check_said"
+    return $check_result
 }
 
 check_not() {

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """Makes a small image as an OCI layout directory, with nothing but Python's standard library.
 
-    make_image.py LAYOUT TAG [--busybox] [--layer DIR]... [--file PATH=TEXT]... [--random MB]...
+    make_image.py LAYOUT TAG [--busybox] [--layer DIR]... [--file PATH=TEXT]... [--random MB]... [--tar FILE]...
         [--entrypoint JSON] [--cmd JSON] [--env NAME=VALUE]... [--user U] [--workdir DIR]
         [--expose 8080/tcp]... [--stop-signal SIGTERM] [--compress gzip|zstd|none]
         [--platform linux/amd64[/VARIANT]]...
 
-Each of --busybox, --layer, --file, --random adds one layer, in the order given:
+Each of --busybox, --layer, --file, --random, --tar adds one layer, in the order given:
   --busybox        /bin/busybox and a link for each of its applets, /tmp, /etc/passwd, /etc/group
   --layer DIR      the tree under DIR, owned by root
   --file PATH=TEXT one file
   --random MB      one file of so many incompressible megabytes, /random-N
+  --tar FILE       what is in FILE, whatever it is
 Several --platform make an image index; one or none makes a plain manifest of this host's platform.
 Prints the digest that TAG names.
 """
@@ -61,6 +62,8 @@ def busybox_layer(tar):
 
 
 def layer_tar(number, kind, value):
+    if kind == "tar":
+        return pathlib.Path(value).read_bytes()
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         if kind == "busybox":
@@ -130,7 +133,7 @@ def main():
     parser.add_argument("layout")
     parser.add_argument("tag")
     parser.add_argument("--busybox", nargs=0, action=Add)
-    for name in ("--layer", "--file", "--random"):
+    for name in ("--layer", "--file", "--random", "--tar"):
         parser.add_argument(name, action=Add)
     for name in ("--entrypoint", "--cmd", "--user", "--workdir", "--stop-signal"):
         parser.add_argument(name)
