@@ -1,5 +1,6 @@
 #include "cell/container/cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -221,10 +222,21 @@ int cgroups_remove(const struct cgroups *g, const char *id, struct error *err) {
     return 0;
 }
 
+/* Groups whose container's directory somebody else removed: empty ones go too. */
+static void remove_children(const char *parent) {
+    DIR *dir = opendir(parent);
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        if (e->d_type == DT_DIR && e->d_name[0] != '.')
+            (void)unlinkat(dirfd(dir), e->d_name, AT_REMOVEDIR);
+    if (dir)
+        closedir(dir);
+}
+
 int cgroups_remove_parent(const struct cgroups *g, struct error *err) {
     char path[PATH_MAX];
     for (size_t i = 0; i < g->mount_count; i++) {
         snprintf(path, sizeof path, "%s/%s", g->mounts[i], g->name);
+        remove_children(path);
         if (rmdir(path) < 0 && errno != ENOENT)
             return error_set(err, -errno, "cannot remove %s: %s", path, strerror(errno));
     }

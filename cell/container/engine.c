@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -16,9 +17,10 @@
 #include "common/base/workers.h"
 
 enum {
-    WORKERS = 8,      /* stages at a time: they mostly wait for the runtime and the kernel */
-    NAME_MAX_N = 9,   /* leaves room for "v12345" in an interface's name */
-    RUN_DIR_MAX = 60, /* below it lie sockets, whose paths have 108 bytes */
+    WORKERS = 8,           /* stages at a time: they mostly wait for the runtime and the kernel */
+    NAME_MAX_N = 9,        /* leaves room for "v12345" in an interface's name */
+    NOFILE_WANTED = 16384, /* what Cloud Foundry gives an app (instance_file_descriptor_limit) */
+    RUN_DIR_MAX = 60,      /* below it lie sockets, whose paths have 108 bytes */
 };
 
 /* --- the engine --- */
@@ -135,6 +137,10 @@ static int make_parts(struct container_engine *e, const struct container_engine_
     strbuf_puts(note, cgroups_unified(e->cgroups) ? "; cgroup v2" : "; cgroup v1");
     if (!cgroups_count_swap(e->cgroups))
         strbuf_puts(note, "; the kernel does not count swap: memory limits are without it");
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max < NOFILE_WANTED)
+        strbuf_printf(note, "; containers may open %llu files, the cell's own limit",
+                      (unsigned long long)files.rlim_max);
     if ((r = network_prepare(e->name, &e->subnet, note, err)) < 0 ||
         (r = network_dns(config->dns, &e->resolv_conf, &dns, err)) < 0)
         return r;

@@ -165,8 +165,8 @@ static int find_groups(const char *group, struct slice name, uint32_t limit, str
     return 0;
 }
 
-int user_lookup(int root, const char *text, uint32_t limit, struct user *ret, struct error *err) {
-    _cleanup_(freep) char *passwd = NULL, *group = NULL;
+int user_find(const char *passwd, const char *group, const char *text, uint32_t limit,
+              struct user *ret, struct error *err) {
     _cleanup_(user_fini) struct user u = {0};
     struct slice name = {"", 0};
     int r;
@@ -176,9 +176,7 @@ int user_lookup(int root, const char *text, uint32_t limit, struct user *ret, st
 
     if (!(u.home = str_dup("/")))
         return error_set(err, -ENOMEM, "out of memory");
-    if ((r = read_table(root, "/etc/passwd", &passwd, err)) < 0 ||
-        (r = read_table(root, "/etc/group", &group, err)) < 0 ||
-        (r = find_user(passwd, user, limit, &u, &name, err)) < 0)
+    if ((r = find_user(passwd, user, limit, &u, &name, err)) < 0)
         return r;
     if (of.n) { /* a group that is given is the only one */
         r = find_group(group, of, limit, &u.gid, err);
@@ -191,4 +189,13 @@ int user_lookup(int root, const char *text, uint32_t limit, struct user *ret, st
     *ret = u;
     u = (struct user){0};
     return 0;
+}
+
+int user_lookup(int root, const char *text, uint32_t limit, struct user *ret, struct error *err) {
+    _cleanup_(freep) char *passwd = NULL, *group = NULL;
+    int r;
+    if ((r = read_table(root, "/etc/passwd", &passwd, err)) < 0 ||
+        (r = read_table(root, "/etc/group", &group, err)) < 0)
+        return r;
+    return user_find(passwd, group, text, limit, ret, err);
 }

@@ -17,8 +17,11 @@ struct user {
     char *home; /* owned; "/" when unknown */
 };
 
-/* `root`: descriptor of the container's root. Ids must be below `limit`. -EINVAL with what the
- * image's owner can mend. */
+/* `passwd` and `group`: texts of the tables, hostile. Ids must be below `limit`. -EINVAL with what
+ * the image's owner can mend. */
+int user_find(const char *passwd, const char *group, const char *text, uint32_t limit,
+              struct user *ret, struct error *err);
+/* The same with the tables of the container whose root `root` is a descriptor of. */
 int user_lookup(int root, const char *text, uint32_t limit, struct user *ret, struct error *err);
 void user_fini(struct user *u);
 

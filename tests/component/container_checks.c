@@ -679,6 +679,55 @@ static bool a_killed_monitor_ends_its_container(void) {
     return destroy(&run);
 }
 
+/* --- what is left --- */
+
+static unsigned lines_of(const char *command) {
+    char line[1024];
+    unsigned n = 0;
+    FILE *out = popen(command, "r");
+    while (out && fgets(line, sizeof line, out))
+        n++;
+    if (out)
+        pclose(out);
+    return n;
+}
+
+static bool is_clean(void *arg) {
+    char command[2048];
+    (void)arg;
+    snprintf(command, sizeof command,
+             "ls %s/containers %s/runtime %s/s;"
+             "ls -d /sys/fs/cgroup/" NAME "/*/ /sys/fs/cgroup/*/" NAME "/*/ 2>/dev/null;"
+             "losetup -n -l -O BACK-FILE | grep -F %s/;"
+             "grep -F %s/ /proc/self/mounts;"
+             "ip -br link | grep '^" NAME "v';"
+             "nft list map inet " NAME " ports | grep elements;"
+             "nft list set bridge " NAME " ports | grep elements",
+             t.dir, t.run_dir, t.run_dir, t.dir, t.dir);
+    /* ls of three directories prints their names and blank lines: 3 + 2 */
+    unsigned n = lines_of(command);
+    return n <= 5;
+}
+
+/* --- failures --- */
+
+static bool a_failed_creation_is_undone(void) {
+    struct run run;
+    /* the runtime cannot start in so little memory; the second layer is no directory */
+    if (!begin(&run, &(struct wish){.script = "true", .memory = 4096, .port = 8080}) ||
+        !until(is_created, &run))
+        return false;
+    CHECK(!run.c && run.error.code < 0 && run.error.code != -EINVAL, "%d: %s", run.error.code,
+          run.error.msg);
+    const char *top = t.top;
+    t.top = "/nonexistent";
+    bool ok =
+        begin(&run, &(struct wish){.script = "true", .port = 8080}) && until(is_created, &run);
+    t.top = top;
+    CHECK(ok && !run.c && strstr(run.error.msg, "/nonexistent"), "%s", run.error.msg);
+    return until(is_clean, NULL);
+}
+
 static bool many_start_at_once(void) {
     struct run runs[12];
     for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
@@ -827,36 +876,6 @@ static bool what_a_killed_agent_half_made_is_removed(void) {
     return true;
 }
 
-/* --- what is left --- */
-
-static unsigned lines_of(const char *command) {
-    char line[1024];
-    unsigned n = 0;
-    FILE *out = popen(command, "r");
-    while (out && fgets(line, sizeof line, out))
-        n++;
-    if (out)
-        pclose(out);
-    return n;
-}
-
-static bool is_clean(void *arg) {
-    char command[2048];
-    (void)arg;
-    snprintf(command, sizeof command,
-             "ls %s/containers %s/runtime %s/s;"
-             "ls -d /sys/fs/cgroup/" NAME "/*/ /sys/fs/cgroup/*/" NAME "/*/ 2>/dev/null;"
-             "losetup -n -l -O BACK-FILE | grep -F %s/;"
-             "grep -F %s/ /proc/self/mounts;"
-             "ip -br link | grep '^" NAME "v';"
-             "nft list map inet " NAME " ports | grep elements;"
-             "nft list set bridge " NAME " ports | grep elements",
-             t.dir, t.run_dir, t.run_dir, t.dir, t.dir);
-    /* ls of three directories prints their names and blank lines: 3 + 2 */
-    unsigned n = lines_of(command);
-    return n <= 5;
-}
-
 static bool fifty_come_and_go_and_leave_nothing(void) {
     struct run run;
     uint64_t began = clock_mono_ms();
@@ -908,6 +927,7 @@ static const struct check {
     ROW(usage_is_measured),
     ROW(a_socket_inside_sees_its_loopback),
     ROW(a_killed_monitor_ends_its_container),
+    ROW(a_failed_creation_is_undone),
     ROW(many_start_at_once),
     ROW(a_restarted_agent_adopts_what_runs),
     ROW(what_a_killed_agent_half_made_is_removed),

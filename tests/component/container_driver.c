@@ -12,14 +12,20 @@
  *
  * Anything that fails is answered by "failed: ..." */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "cell/container/container.h"
 #include "common/base/clock.h"
 #include "common/base/str.h"
+
+extern char **environ;
 
 enum {
     WORDS_MAX = 64,
@@ -162,6 +168,41 @@ static void serve(struct driver *d, uint16_t port, const char *const *argv) {
     free(timings);
 }
 
+/* Starts a peer's command, its output unseen; 0 when that fails. */
+static pid_t start_peer(struct driver *d, const char *const *argv) {
+    posix_spawn_file_actions_t files;
+    pid_t pid = 0;
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
+    d->began = clock_mono_ns();
+    int r = posix_spawnp(&pid, argv[0], &files, NULL, (char *const *)argv, environ);
+    posix_spawn_file_actions_destroy(&files);
+    if (r != 0)
+        error_set(&d->error, -r, "cannot run %s: %s", argv[0], strerror(r));
+    return r == 0 ? pid : 0;
+}
+
+static void exec_peer(struct driver *d, const char *const *argv) {
+    int status = 0;
+    pid_t pid = start_peer(d, argv);
+    if (pid && waitpid(pid, &status, 0) == pid)
+        printf("exited %d ended=%.2f\n", WEXITSTATUS(status), ms_since(d->began));
+}
+
+static void await_peer(struct driver *d, uint16_t port, const char *const *argv) {
+    pid_t pid = start_peer(d, argv);
+    if (!pid)
+        return;
+    while (!answers(port) && ms_since(d->began) < ANSWER_TIMEOUT_MS)
+        usleep(POLL_MS * 1000);
+    double answered = ms_since(d->began);
+    waitpid(pid, NULL, 0);
+    if (answered < ANSWER_TIMEOUT_MS)
+        printf("served answered=%.2f\n", answered);
+    else
+        error_set(&d->error, -ETIMEDOUT, "no answer at port %u", port);
+}
+
 static void obey(struct driver *d, char *line) {
     const char *words[WORDS_MAX + 1] = {0};
     size_t n = 0;
@@ -177,6 +218,10 @@ static void obey(struct driver *d, char *line) {
         run(d, words + 1);
     } else if (str_eq(words[0], "serve") && n > 2 && parse_u64(words[1], 1, 65535, &port) == 0) {
         serve(d, (uint16_t)port, words + 2);
+    } else if (str_eq(words[0], "exec") && n > 1) {
+        exec_peer(d, words + 1);
+    } else if (str_eq(words[0], "await") && n > 2 && parse_u64(words[1], 1, 65535, &port) == 0) {
+        await_peer(d, (uint16_t)port, words + 2);
     } else if (str_eq(words[0], "keep") && n > 3 && parse_u64(words[2], 1, 65535, &port) == 0) {
         if (create(d, words[1], (uint16_t)port, words + 3))
             printf("kept %s %u %s %d\n", words[1], container_host_port(d->c, (uint16_t)port),
@@ -187,7 +232,7 @@ static void obey(struct driver *d, char *line) {
         if (container_engine_uninstall(d->engine, &d->error) == 0)
             printf("uninstalled\n");
     } else {
-        error_set(&d->error, -22, "no such command");
+        error_set(&d->error, -EINVAL, "no such command");
     }
     if (d->error.code)
         printf("failed: %s\n", d->error.msg);
