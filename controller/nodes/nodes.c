@@ -159,7 +159,7 @@ int nodes_new(struct nodes **ret, const struct nodes_deps *deps, struct error *e
                                 .gen = deps->gen,
                                 .previous_master_key = deps->previous_master_key,
                                 .previous_gen = deps->previous_gen,
-                                .watch_wait_ms = BUS_WATCH_WAIT_MS};
+                                .watch_wait_ms = n->deps.watch_wait_ms};
     memcpy(config.epoch, n->epoch, sizeof config.epoch);
     const struct hub_ops ops = {.knows = on_knows,
                                 .admits = on_admits,

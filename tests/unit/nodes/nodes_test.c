@@ -311,6 +311,9 @@ START_TEST(a_desired_instance_goes_to_the_cell_and_its_route_to_the_router) {
     ck_assert_uint_gt(cell_watch.watch->to, 0);
     ck_assert_uint_eq(cell_watch.watch->n_assignments, 0);
     send_watch(&cell_watch); /* is held until there is something */
+    report(&cell_report, true, NULL, 0);
+    report(&cell_report, false, NULL, 0);
+    ck_assert_uint_eq(cell_watch.replies, 0);
     desire(1, 0);
     wait_until(has_reply, &cell_watch, "the instance is assigned");
     ck_assert_uint_eq(cell_watch.watch->n_assignments, 1);
