@@ -10,7 +10,7 @@ static int fail(const char *what, const struct error *err) {
 }
 
 int main(int argc, char **argv) {
-    _cleanup_(router_fini) struct router router = {0};
+    _cleanup_(router_fini) struct router router = {.argc = argc, .argv = argv};
     struct error err = {0};
 
     int outcome = config_load(&router_config_spec, &router.config, argc, argv, &err);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "router/forward.h"
+#include "router/rewrite.h"
 #include "router/sticky.h"
 #include "router/worker.h"
 

@@ -13,6 +13,8 @@
 
 struct router {
     struct router_config config;
+    int argc; /* as started: SIGHUP reads the log level again */
+    char **argv;
     struct event_base *loop;
     struct shared shared;
     struct access_sink sink;
