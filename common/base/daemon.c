@@ -17,8 +17,9 @@
 #include "common/base/log.h"
 
 /* What a burst of work touched is given back once a daemon has been idle for a while. */
-#define TIDY_EVERY_S     15
-#define TIDY_IDLE_CPU_NS 150000000u /* one percent of a core: idle */
+#define TIDY_EVERY_S     3
+#define TIDY_IDLE_CPU_NS 60000000u /* two percent of a core: idle */
+#define TIDY_WORTH_NS    20000000u /* less work than this touched little */
 #define MALLOC_ARENAS    2 /* a few workers seldom meet; an arena each would keep its peak */
 
 enum { ON_TERM, ON_INT, ON_HUP, EVENT_COUNT };
@@ -29,8 +30,9 @@ struct daemon {
     struct event *signals[EVENT_COUNT];
     struct event *watchdog; /* NULL when systemd asks for none */
     struct event *tidy;
-    uint64_t cpu_ns;      /* used when `tidy` last looked */
-    struct evhttp *admin; /* NULL when none */
+    uint64_t cpu_ns;         /* used when `tidy` last looked */
+    uint64_t trimmed_cpu_ns; /* used when memory was last given back */
+    struct evhttp *admin;    /* NULL when none */
     bool stopping;
 };
 
@@ -69,9 +71,12 @@ static void on_tidy(evutil_socket_t fd, short what, void *arg) {
     struct daemon *d = arg;
     (void)fd, (void)what;
     uint64_t now = cpu_used_ns();
-    if (now - d->cpu_ns < TIDY_IDLE_CPU_NS)
-        footprint_trim();
-    d->cpu_ns = cpu_used_ns();
+    bool idle = now - d->cpu_ns < TIDY_IDLE_CPU_NS;
+    d->cpu_ns = now;
+    if (!idle || now - d->trimmed_cpu_ns < TIDY_WORTH_NS)
+        return;
+    footprint_trim();
+    d->trimmed_cpu_ns = d->cpu_ns = cpu_used_ns();
 }
 
 static void answer(struct evhttp_request *req, int status, const char *reason, const char *text) {
