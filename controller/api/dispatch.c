@@ -67,6 +67,8 @@ static void run_after(struct call *c) {
             r = staging_start(api->deps.staging, a->guid, &err);
             if (r < 0)
                 fail_build(api, a->guid, &err);
+            if (r == -EINVAL)
+                r = 0; /* no image reference: the user's matter, and the build says so */
             break;
         case AFTER_FORGET_LOGS:
             logs_forget(api->deps.logs, a->guid);
