@@ -3,7 +3,7 @@
 
     containers.py list NAME        one line an instance: "id app index pid:start:uid ..." of its processes
     containers.py watch NAME FILE  until its standard input ends: a line "time + id app version index" when
-                                   an instance appears, "time - id" when its last process is gone
+                                   an instance appears, "time - id" when its last process is gone, "time end" at the end
     containers.py judge FILE [APP] two instances of the same app, version and index that lived side by side
                                    though neither gave way to the other; with APP also any instance of it
                                    beyond the first one an index. Prints them; exit 1 when there are any
