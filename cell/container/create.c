@@ -2,10 +2,9 @@
  *
  *     loop      check, take slot and ports
  *     worker    PREPARE   directory, namespaces
- *     workers   BUILD     disk, root file system, files, command, bundle, runtime create
- *               NETWORK   interface, firewall                     (beside BUILD)
- *     worker    START     runtime start, state.json
- *     loop      watch, done
+ *     workers   ROOT      disk, root file system, files, command   (in a mount namespace of its
+ * own) NETWORK   interface, firewall                      (beside ROOT) worker    RUN       bundle,
+ * monitor and runtime, state.json  (in ROOT's mount namespace) loop      watch, done
  *
  * What fails at any step is undone by container_remove(), which removes whatever there is. */
 #include <errno.h>
@@ -20,6 +19,7 @@
 #include "cell/container/bundle.h"
 #include "cell/container/disk.h"
 #include "cell/container/engine.h"
+#include "cell/container/monitor.h"
 #include "cell/container/namespaces.h"
 #include "cell/container/rootfs.h"
 #include "cell/container/stop_signal.h"
@@ -38,7 +38,7 @@ enum {
     SHARES_MAX = 262144,
 };
 
-enum stage_id { PREPARE, BUILD, NETWORK, START, STAGE_COUNT };
+enum stage_id { PREPARE, ROOT, NETWORK, RUN, STAGE_COUNT };
 
 struct creation {
     void (*done)(void *arg, struct container *c, const struct error *err);
@@ -50,10 +50,11 @@ struct creation {
     uint32_t pids, nofile;
     /* on the way */
     struct namespaces ns;
+    int mounts; /* the mount namespace that ROOT made */
     struct user user;
     char **full_env;
     char *program;                    /* what argv[0] names */
-    int root;                         /* the root file system, while BUILD runs */
+    int root;                         /* the root file system */
     unsigned running;                 /* stages under way */
     struct error errors[STAGE_COUNT]; /* each stage writes its own */
     uint32_t step_us[STAGE_COUNT][STEPS_MAX];
@@ -73,6 +74,19 @@ static int step_directory(struct container *c, struct error *err) {
 
 static int step_namespaces(struct container *c, struct error *err) {
     return namespaces_make(container_first_id(c), c->engine->id_range, &c->creation->ns, err);
+}
+
+/* A mount namespace for this container; ROOT fills it, the monitor inherits it in RUN. */
+static int step_mounts(struct container *c, struct error *err) {
+    int r = mounts_enter(err);
+    if (r < 0 || (r = mounts_open(err)) < 0)
+        return r;
+    c->creation->mounts = r;
+    return runtime_expose(c->engine->runtime, err);
+}
+
+static int step_mounts_again(struct container *c, struct error *err) {
+    return mounts_reenter(c->creation->mounts, err);
 }
 
 static int step_disk(struct container *c, struct error *err) {
@@ -176,10 +190,6 @@ static int step_bundle(struct container *c, struct error *err) {
     return bundle_write(c->dir, &spec, err);
 }
 
-static int step_create(struct container *c, struct error *err) {
-    return runtime_create(c->engine->runtime, c->id, c->dir, &c->main, &c->monitor, err);
-}
-
 static int step_interface(struct container *c, struct error *err) {
     const struct network_spec spec = {
         .name = c->engine->name,
@@ -198,8 +208,8 @@ static int step_firewall(struct container *c, struct error *err) {
     return firewall_open(c->engine->firewall, &entry, err);
 }
 
-static int step_start(struct container *c, struct error *err) {
-    return runtime_start(c->engine->runtime, c->id, err);
+static int step_run(struct container *c, struct error *err) {
+    return monitor_start(c->engine->runtime, c->id, c->dir, &c->main, &c->monitor, err);
 }
 
 /* Last: what has it is whole, and will be adopted (adopt.c). */
@@ -212,43 +222,43 @@ static const struct stage {
         const char *name;
         int (*run)(struct container *c, struct error *err);
     } steps[STEPS_MAX];
-    bool own_mounts; /* in a mount namespace of its own, which the monitor inherits */
+    bool moves; /* into another mount namespace */
 } stages[STAGE_COUNT] = {
     [PREPARE] = {{
         {"directory", step_directory},
         {"namespaces", step_namespaces},
     }},
-    [BUILD] = {{
-                   {"disk", step_disk},
-                   {"rootfs", step_rootfs},
-                   {"files", step_files},
-                   {"command", step_command},
-                   {"bundle", step_bundle},
-                   {"create", step_create},
-               },
-               .own_mounts = true},
+    [ROOT] = {{
+                  {"mounts", step_mounts},
+                  {"disk", step_disk},
+                  {"rootfs", step_rootfs},
+                  {"files", step_files},
+                  {"command", step_command},
+              },
+              .moves = true},
     [NETWORK] = {{
         {"interface", step_interface},
         {"firewall", step_firewall},
     }},
-    [START] = {{
-        {"start", step_start},
-        {"state", step_state},
-    }},
+    [RUN] = {{
+                 {"again", step_mounts_again},
+                 {"bundle", step_bundle},
+                 {"run", step_run},
+                 {"state", step_state},
+             },
+             .moves = true},
 };
 
 static void run_stage(struct container *c, enum stage_id id) {
     const struct stage *stage = &stages[id];
     struct error *err = &c->creation->errors[id];
     int r = 0;
-    if (stage->own_mounts && (r = mounts_enter(err)) < 0)
-        return;
     for (size_t i = 0; r == 0 && i < STEPS_MAX && stage->steps[i].run; i++) {
         uint64_t began = clock_mono_ns();
         r = stage->steps[i].run(c, err);
         c->creation->step_us[id][i] = (uint32_t)((clock_mono_ns() - began) / 1000);
     }
-    if (stage->own_mounts)
+    if (stage->moves)
         mounts_leave(c->engine->own_mounts);
 }
 
@@ -271,6 +281,8 @@ static void creation_free(struct creation *m) {
     user_fini(&m->user);
     if (m->root >= 0)
         close(m->root);
+    if (m->mounts >= 0)
+        close(m->mounts);
     free(m->user_text);
     free(m->cwd);
     free(m->hostname);
@@ -308,7 +320,7 @@ static void done_undone(void *arg) {
 
 static void finish(struct container *c) {
     struct creation *m = c->creation;
-    if (container_watch(c, &m->errors[START]) < 0) {
+    if (container_watch(c, &m->errors[RUN]) < 0) {
         if (workers_run(c->engine->workers, work_undo, done_undone, c) < 0)
             done_undone(c);
         return;
@@ -350,7 +362,12 @@ static bool failed(const struct creation *m) {
 }
 
 static void undo(struct container *c) {
-    namespaces_close(&c->creation->ns);
+    struct creation *m = c->creation;
+    int *held[] = {&m->root, &m->mounts};
+    namespaces_close(&m->ns); /* what only we keep goes before the rest is looked for */
+    for (size_t i = 0; i < ARRAY_SIZE(held); i++)
+        if (*held[i] >= 0)
+            close(TAKE_FD(*held[i]));
     if (c->engine->stopping || workers_run(c->engine->workers, work_undo, done_undone, c) < 0)
         done_undone(c);
 }
@@ -365,10 +382,10 @@ static void done_stage(void *arg) {
         return;
     if (!failed(m) && !c->engine->stopping) {
         if (id == PREPARE) {
-            begin(c, BUILD);
+            begin(c, ROOT);
             begin(c, NETWORK);
-        } else if (id != START) {
-            begin(c, START);
+        } else if (id != RUN) {
+            begin(c, RUN);
         } else {
             finish(c);
             return;
@@ -438,7 +455,7 @@ static struct creation *creation_new(const struct container_spec *spec) {
     if (!m)
         return NULL;
     m->ns = NAMESPACES_NONE;
-    m->root = -1;
+    m->root = m->mounts = -1;
     m->began_ns = clock_mono_ns();
     m->memory_bytes = spec->memory_bytes;
     m->cpu_shares = MIN(MAX(spec->cpu_shares, (uint64_t)SHARES_MIN), (uint64_t)SHARES_MAX);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cell/container/engine.h"
+#include "cell/container/monitor.h"
 #include "common/base/clock.h"
 #include "common/base/fs.h"
 #include "common/base/workers.h"
@@ -49,7 +50,7 @@ int container_clear(const struct container_engine *e, const char *id, const char
     int r;
     (void)process_signal(main, SIGKILL);
     if (!monitor->pid)
-        runtime_kill_monitors(id);
+        monitor_kill_unknown(id);
     if ((r = empty_cgroup(e->cgroups, id, err)) < 0)
         return r;
     if (process_wait(main, KILL_TIMEOUT_MS) < 0)

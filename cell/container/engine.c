@@ -12,6 +12,7 @@
 #include <sys/statvfs.h>
 #include <utlist.h>
 
+#include "cell/container/monitor.h"
 #include "cell/container/namespaces.h"
 #include "common/base/fs.h"
 #include "common/base/workers.h"
@@ -285,7 +286,7 @@ static void on_end(evutil_socket_t fd, short what, void *arg) {
     struct container_exit end = {.out_of_memory = cgroups_oom_kills(e->cgroups, c->id) > 0};
     (void)fd;
     (void)what;
-    if (runtime_exit_status(c->dir, c->id, &end.status) < 0) {
+    if (monitor_exit_status(c->dir, c->id, &end.status) < 0) {
         end.unknown = true;
         container_kill(c);
     }

@@ -91,6 +91,18 @@ int mounts_enter(struct error *err) {
     return 0;
 }
 
+int mounts_open(struct error *err) {
+    int fd = open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? error_set(err, -errno, "cannot open the mount namespace: %s", strerror(errno))
+                  : fd;
+}
+
+int mounts_reenter(int mounts, struct error *err) {
+    if (unshare(CLONE_FS) < 0 || setns(mounts, CLONE_NEWNS) < 0)
+        return error_set(err, -errno, "cannot enter a mount namespace: %s", strerror(errno));
+    return 0;
+}
+
 int net_enter(int net, struct error *err) {
     if (setns(net, CLONE_NEWNET) < 0)
         return error_set(err, -errno, "cannot enter a network namespace: %s", strerror(errno));
@@ -98,7 +110,7 @@ int net_enter(int net, struct error *err) {
 }
 
 void mounts_leave(int own_mounts) {
-    if (setns(own_mounts, CLONE_NEWNS) < 0)
+    if (unshare(CLONE_FS) < 0 || setns(own_mounts, CLONE_NEWNS) < 0)
         abort();
 }
 

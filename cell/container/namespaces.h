@@ -24,6 +24,9 @@ void namespaces_close(struct namespaces *ns);
 /* Gives the calling thread a mount namespace of its own: a copy of the host's from which nothing
  * flows back. What it starts shares it; it ends with its last process. */
 int mounts_enter(struct error *err);
+/* A descriptor of the calling thread's mount namespace, and the way back into it. */
+int mounts_open(struct error *err);
+int mounts_reenter(int mounts, struct error *err);
 /* Moves the calling thread into a network namespace. */
 int net_enter(int net, struct error *err);
 

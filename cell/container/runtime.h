@@ -1,16 +1,9 @@
-/* runtime.h - the OCI runtime (crun, or runc where crun cannot run) under conmon, which stays as
- * the container's parent: it writes the log (README.md: log format) and, at the end, the exit
- * status.
- *
- * In the container's directory: config.json (ours), pid, conmon.pid and log; and exit/, where at
- * the end a file named after the container holds its status in decimal. */
+/* runtime.h - the OCI runtime: crun, or runc where crun cannot run; conmon (monitor.h) calls it. */
 #ifndef CELL_CONTAINER_RUNTIME_H
 #define CELL_CONTAINER_RUNTIME_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
-#include "cell/container/process.h"
 #include "common/base/error.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
@@ -33,22 +26,21 @@ int runtime_new(struct runtime **ret, const struct runtime_config *config, struc
 void runtime_free(struct runtime *rt);
 DEFINE_FREEP(runtime)
 
-const char *runtime_init_path(const struct runtime *rt); /* host path of init.c, installed */
-const char *runtime_name(const struct runtime *rt);      /* "crun" | "runc" */
-
-/* Creates the container of bundle `dir` under a new monitor; both processes are opened. In the
- * calling thread's mount namespace. */
-int runtime_create(const struct runtime *rt, const char *id, const char *dir, struct process *main,
-                   struct process *monitor, struct error *err);
-/* Lets a created container's process go. */
-int runtime_start(const struct runtime *rt, const char *id, struct error *err);
-/* Forgets an ended container. With no hook and no cgroup of its own left this is the runtime's
- * state directory; starting the runtime for it would cost more than all other steps. */
+/* In a mount namespace of one's own: makes what lies in run_dir/bin executable from there. */
+int runtime_expose(const struct runtime *rt, struct error *err);
+/* Forgets an ended container. With no hook, and no cgroup of its own left, that is the runtime's
+ * state directory and conmon's socket; starting the runtime for it would cost more than all other
+ * steps. */
 int runtime_forget(const struct runtime *rt, const char *id, struct error *err);
 
-/* The monitor's word: 0 and *ret, or -ENOENT when it left none. */
-int runtime_exit_status(const char *dir, const char *id, int *ret);
-/* Kills monitors of `id` that nobody knows: an agent died between starting one and noting it. */
-void runtime_kill_monitors(const char *id);
+const char *runtime_init_path(const struct runtime *rt); /* of init.c, installed */
+const char *runtime_command(const struct runtime *rt);   /* what conmon is to call */
+const char *runtime_conmon(const struct runtime *rt);
+const char *runtime_root(const struct runtime *rt);    /* the runtime's --root */
+const char *runtime_sockets(const struct runtime *rt); /* conmon's directory of sockets */
+
+/* What a runtime said, shortened in place to the words for a person: runc's msg="..." of its log
+ * lines, crun's without its time stamp; the first line. */
+void runtime_plain_words(char *text);
 
 #endif
