@@ -55,8 +55,9 @@ START_TEST(deadlines_fire_once_and_within_two_ticks) {
             now_ms += rng_below(&rng, 300);
             wheel_run(&w, now_ms);
             for (size_t i = 0; i < ARRAY_SIZE(timers); i++)
-                ck_assert_msg(!timers[i].due_ms || timers[i].due_ms + 2 * WHEEL_TICK_MS > now_ms,
-                              "seed %llu: missed", (unsigned long long)seed);
+                if (timers[i].due_ms && timers[i].due_ms + 2 * WHEEL_TICK_MS <= now_ms)
+                    ck_abort_msg("seed %llu: missed", (unsigned long long)seed); /* asked too often
+                                                                  for an assertion's bookkeeping */
         }
         now_ms += 1000000; /* the machine slept */
         wheel_run(&w, now_ms);
