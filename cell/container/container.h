@@ -21,18 +21,21 @@ struct container_engine;
 struct container;
 
 struct container_engine_config {
-    const char *dir;                 /* state; absolute */
-    const char *run_dir;             /* sockets and runtime state; short, e.g. /run/berth/cell-1 */
-    const char *name;                /* prefix of interfaces, nftables table and cgroups: "berth" */
-    const char *subnet;              /* of the bridge: "10.253.0.0/16" */
-    const char *runtime;             /* "auto", "crun" or "runc" */
-    uint32_t id_base;                /* first host id; each container takes id_range ids */
-    uint32_t id_range;               /* 65536 */
+    const char *dir;     /* state; absolute */
+    const char *run_dir; /* sockets and runtime state; at most 60 bytes, and others must be
+                            able to search it: e.g. /run/berth/cell-1 */
+    const char *name;    /* prefix of interfaces, nftables tables and cgroups: "berth"; at most
+                            9 letters and digits; one a host */
+    const char *subnet;  /* of the bridge: "10.253.0.0/16" */
+    const char *runtime; /* "auto", "crun" or "runc" */
+    uint32_t id_base;    /* first host id; each container takes id_range ids */
+    uint32_t id_range;   /* 65536 */
     uint16_t port_first, port_count; /* host ports */
     const char *host_address;        /* where routers reach the host ports */
     const char *dns; /* comma-separated servers; NULL: from the host's resolv.conf */
     const char *allow_networks, *deny_networks; /* comma-separated CIDRs that containers may reach
-                                                   although private / may not reach */
+                                                   although private (the host's own addresses too) /
+                                                   may not reach */
     unsigned max_containers;
 };
 
@@ -96,7 +99,7 @@ void container_signal_stop(struct container *c); /* its stop signal to its main 
 void container_kill(struct container *c);        /* SIGKILL to all in it */
 
 /* Kills what is left, removes everything of it. `done` comes once; err NULL on success. Repeatable
- * after failure. `c` is gone after a successful one. */
+ * after failure. From the call on there is no on_exit. `c` is gone after a successful one. */
 int container_destroy(struct container *c, void (*done)(void *arg, const struct error *err),
                       void *arg, struct error *err);
 

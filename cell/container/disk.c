@@ -18,14 +18,16 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 
-#define TEMPLATE_VERSION "1" /* of how the image is made; a new one leaves old templates unused */
+#define TEMPLATE_VERSION "2" /* of how the image is made; a new one leaves old templates unused */
 
 enum {
     BLOCK = 4096,
     INODE_SIZE = 256,
     BYTES_PER_INODE = 4096, /* so blocks run out first; unused inode tables are holes */
-    SLACK = 40 << 20,       /* beyond quota and inode tables: bitmaps, and the 16 MiB that the
-                               kernel keeps back (ext4: s_resv_clusters) */
+    SLACK = 20 << 20,       /* first guess beyond quota and inode tables: bitmaps, and the 16 MiB
+                               that the kernel keeps back (ext4: s_resv_clusters) */
+    CLOSE_ENOUGH = 1 << 20, /* what more is usable is taken out with a file */
+    SIZES_TRIED = 8,
     MKFS_TIMEOUT_MS = 60000,
     LOOP_TRIES = 64,
     LOOP_MAJOR = 7,
@@ -109,31 +111,66 @@ static int mkfs(const char *image, struct error *err) {
                   : 0;
 }
 
-/* With the image mounted: the two directories, and a file that holds what is beyond the quota. */
-static int furnish(const char *at, uint64_t bytes, struct error *err) {
-    _cleanup_(close_fdp) int root = open(at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0 || mkdirat(root, "upper", 0755) < 0 || mkdirat(root, "work", 0700) < 0)
-        return error_set(err, -errno, "cannot furnish the writable layer: %s", strerror(errno));
-    (void)unlinkat(root, "lost+found", AT_REMOVEDIR);
-    _cleanup_(close_fdp) int fd = openat(root, "beyond", O_WRONLY | O_CREAT | O_CLOEXEC, 0);
+static int usable_bytes(int fd, uint64_t *ret, struct error *err) {
     struct statvfs st;
-    if (fd < 0 || fstatvfs(fd, &st) < 0)
-        return error_set(err, -errno, "cannot measure the writable layer: %s", strerror(errno));
-    uint64_t usable = (uint64_t)st.f_bavail * st.f_frsize;
-    if (usable < bytes)
-        return error_set(err, -EIO, "a writable layer of %llu bytes came out too small",
-                         (unsigned long long)bytes);
-    if (usable > bytes && fallocate(fd, 0, 0, (off_t)(usable - bytes)) < 0)
-        return error_set(err, -errno, "cannot size the writable layer: %s", strerror(errno));
     if (fstatvfs(fd, &st) < 0)
         return error_set(err, -errno, "cannot measure the writable layer: %s", strerror(errno));
-    usable = (uint64_t)st.f_bavail * st.f_frsize;
-    if (usable < bytes &&
-        ftruncate(fd, (off_t)(lseek(fd, 0, SEEK_END) - (off_t)(bytes - usable))) < 0)
+    *ret = (uint64_t)st.f_bavail * st.f_frsize;
+    return 0;
+}
+
+/* Takes `bytes` out of use, with a file beside what the container sees. */
+static int take_out(int root, uint64_t bytes, struct error *err) {
+    uint64_t before, after;
+    _cleanup_(close_fdp) int fd = openat(root, "beyond", O_WRONLY | O_CREAT | O_CLOEXEC, 0);
+    int r = fd < 0 ? error_set(err, -errno, "cannot make a file: %s", strerror(errno))
+                   : usable_bytes(fd, &before, err);
+    if (r < 0 || bytes == 0)
+        return r;
+    if (fallocate(fd, 0, 0, (off_t)bytes) < 0)
+        return error_set(err, -errno, "cannot size the writable layer: %s", strerror(errno));
+    if ((r = usable_bytes(fd, &after, err)) < 0)
+        return r;
+    uint64_t too_much = before - after - bytes; /* blocks that list the file's own */
+    if (too_much && ftruncate(fd, (off_t)(bytes - too_much)) < 0)
         return error_set(err, -errno, "cannot size the writable layer: %s", strerror(errno));
     return 0;
 }
 
+/* With the image mounted: makes the two directories and leaves `bytes` usable when not much more
+ * are; *ret_excess says by how much it missed. */
+static int furnish(const char *at, uint64_t bytes, int64_t *ret_excess, struct error *err) {
+    uint64_t usable;
+    _cleanup_(close_fdp) int root = open(at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0 || mkdirat(root, "upper", 0755) < 0 || mkdirat(root, "work", 0700) < 0)
+        return error_set(err, -errno, "cannot furnish the writable layer: %s", strerror(errno));
+    (void)unlinkat(root, "lost+found", AT_REMOVEDIR);
+    int r = usable_bytes(root, &usable, err);
+    if (r < 0)
+        return r;
+    *ret_excess = (int64_t)(usable - bytes);
+    if (*ret_excess < 0 || *ret_excess > CLOSE_ENOUGH)
+        return 0;
+    r = take_out(root, usable - bytes, err);
+    *ret_excess = 0;
+    return r;
+}
+
+static int make_image(int fd, const char *path, uint64_t size, uint64_t bytes,
+                      const char *mountpoint, int64_t *ret_excess, struct error *err) {
+    if (ftruncate(fd, 0) < 0 || ftruncate(fd, (off_t)(size / BLOCK * BLOCK)) < 0)
+        return error_set(err, -errno, "cannot make %s: %s", path, strerror(errno));
+    int r = mkfs(path, err);
+    if (r < 0 || (r = disk_mount(path, mountpoint, err)) < 0)
+        return r;
+    r = furnish(mountpoint, bytes, ret_excess, err);
+    if (umount2(mountpoint, 0) < 0 && r == 0)
+        r = error_set(err, -errno, "cannot unmount %s: %s", mountpoint, strerror(errno));
+    return r;
+}
+
+/* How much of an image is usable depends on its size in steps, so sizes are tried, each corrected
+ * by what the last one missed; the error shrinks by the share of inode tables each time. */
 static int make_template(const char *path, uint64_t bytes, const char *mountpoint,
                          struct error *err) {
     _cleanup_(freep) char *tmp = str_printf("%s.tmp", path);
@@ -141,16 +178,17 @@ static int make_template(const char *path, uint64_t bytes, const char *mountpoin
         return error_set(err, -ENOMEM, "out of memory");
     (void)unlink(tmp);
     _cleanup_(close_fdp) int fd = open(tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    uint64_t tables = bytes / BYTES_PER_INODE * INODE_SIZE;
-    uint64_t size = bytes + tables + (bytes + tables) / 16 + SLACK; /* 1/16: inodes of the tables */
-    if (fd < 0 || ftruncate(fd, (off_t)(size / BLOCK * BLOCK)) < 0)
+    if (fd < 0)
         return error_set(err, -errno, "cannot make %s: %s", tmp, strerror(errno));
-    int r = mkfs(tmp, err);
-    if (r == 0 && (r = disk_mount(tmp, mountpoint, err)) == 0) {
-        r = furnish(mountpoint, bytes, err);
-        if (umount2(mountpoint, 0) < 0 && r == 0)
-            r = error_set(err, -errno, "cannot unmount %s: %s", mountpoint, strerror(errno));
+    uint64_t size = bytes + bytes / BYTES_PER_INODE * INODE_SIZE + SLACK;
+    int64_t excess = -1;
+    int r = 0;
+    for (int i = 0; r == 0 && excess != 0 && i < SIZES_TRIED; i++) {
+        r = make_image(fd, tmp, size, bytes, mountpoint, &excess, err);
+        size = (uint64_t)((int64_t)size - excess + CLOSE_ENOUGH / 2);
     }
+    if (r == 0 && excess != 0)
+        r = error_set(err, -EIO, "no image leaves %llu bytes usable", (unsigned long long)bytes);
     if (r == 0 && rename(tmp, path) < 0)
         r = error_set(err, -errno, "cannot make %s: %s", path, strerror(errno));
     if (r < 0)

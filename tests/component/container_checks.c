@@ -434,6 +434,24 @@ static bool the_disk_quota_is_exact(void) {
     return true;
 }
 
+static bool quotas_of_every_size_are_exact(void) {
+    static const uint64_t sizes[] = {MIB,       MIB + 4096,    3 * MIB + 1, 100 * MIB,
+                                     700 * MIB, 5000ull * MIB, 1ull << 40};
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        struct run run;
+        if (!run_once(&run, &(struct wish){.script = "stat -f -c 'block=%S free=%a all=%b' /",
+                                           .disk = sizes[i]}))
+            return false;
+        unsigned long long block = number_after(&run, "block="),
+                           avail = number_after(&run, "free=");
+        uint64_t whole = (sizes[i] + 4095) / 4096 * 4096,
+                 files = 12 * 4096; /* of /etc, and mountpoints */
+        CHECK(block * avail <= whole && block * avail + files >= whole, "%llu of %llu: %s",
+              block * avail, (unsigned long long)whole, run.log);
+    }
+    return true;
+}
+
 static bool memory_is_limited_and_its_lack_is_told(void) {
     struct run run;
     if (!run_once(&run, &(struct wish){.script = "exec tail /dev/zero", .memory = 32 * MIB}))
@@ -876,6 +894,28 @@ static bool what_a_killed_agent_half_made_is_removed(void) {
     return true;
 }
 
+static bool an_engine_may_be_freed_in_the_midst(void) {
+    static struct adoption a;
+    struct run runs[6];
+    for (size_t i = 0; i < ARRAY_SIZE(runs); i++) {
+        for (size_t j = 0; j <= i; j++)
+            if (!begin(&runs[j], &(struct wish){.script = "sleep 1000", .port = 8080}))
+                return false;
+        struct timeval moment = {.tv_usec = (suseconds_t)i * 9000};
+        event_base_loopexit(t.loop, &moment);
+        event_base_dispatch(t.loop);
+        stop_engine();
+        for (size_t j = 0; j <= i; j++)
+            CHECK(runs[j].created, "its caller was not told");
+        if (!adopt(&a))
+            return false;
+        for (size_t j = 0; j < a.n; j++)
+            if (!destroy(&a.runs[j]))
+                return false;
+    }
+    return until(is_clean, NULL);
+}
+
 static bool fifty_come_and_go_and_leave_nothing(void) {
     struct run run;
     uint64_t began = clock_mono_ms();
@@ -915,6 +955,7 @@ static const struct check {
     ROW(layers_lie_one_above_the_other),
     ROW(ids_are_the_containers_own),
     ROW(the_disk_quota_is_exact),
+    ROW(quotas_of_every_size_are_exact),
     ROW(memory_is_limited_and_its_lack_is_told),
     ROW(processes_are_limited),
     ROW(ports_are_published_to_host_and_world),
@@ -931,6 +972,7 @@ static const struct check {
     ROW(many_start_at_once),
     ROW(a_restarted_agent_adopts_what_runs),
     ROW(what_a_killed_agent_half_made_is_removed),
+    ROW(an_engine_may_be_freed_in_the_midst),
     ROW(fifty_come_and_go_and_leave_nothing),
     ROW(nothing_is_left_of_any_check),
     ROW(uninstalled_it_leaves_nothing_at_all),

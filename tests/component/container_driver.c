@@ -29,6 +29,7 @@ extern char **environ;
 
 enum {
     WORDS_MAX = 64,
+    KEPT_MAX = 250,
     ID_BASE = 600000000,
     PORT_FIRST = 22000,
     PORT_COUNT = 500,
@@ -47,6 +48,8 @@ struct driver {
     struct error error;
     uint64_t began, created_ns, ended_ns;
     unsigned next_id;
+    struct container *kept[KEPT_MAX];
+    size_t kept_count;
 };
 
 static double ms_since(uint64_t began) {
@@ -168,6 +171,17 @@ static void serve(struct driver *d, uint16_t port, const char *const *argv) {
     free(timings);
 }
 
+static void clear(struct driver *d) {
+    size_t n = d->kept_count;
+    for (; d->kept_count; d->kept_count--) {
+        d->removed = false;
+        d->c = d->kept[d->kept_count - 1];
+        if (!destroy(d))
+            return;
+    }
+    printf("cleared %zu\n", n);
+}
+
 /* Starts a peer's command, its output unseen; 0 when that fails. */
 static pid_t start_peer(struct driver *d, const char *const *argv) {
     posix_spawn_file_actions_t files;
@@ -223,9 +237,13 @@ static void obey(struct driver *d, char *line) {
     } else if (str_eq(words[0], "await") && n > 2 && parse_u64(words[1], 1, 65535, &port) == 0) {
         await_peer(d, (uint16_t)port, words + 2);
     } else if (str_eq(words[0], "keep") && n > 3 && parse_u64(words[2], 1, 65535, &port) == 0) {
-        if (create(d, words[1], (uint16_t)port, words + 3))
+        if (create(d, words[1], (uint16_t)port, words + 3) && d->kept_count < KEPT_MAX) {
+            d->kept[d->kept_count++] = d->c;
             printf("kept %s %u %s %d\n", words[1], container_host_port(d->c, (uint16_t)port),
                    container_ip(d->c), (int)container_pid(d->c));
+        }
+    } else if (str_eq(words[0], "clear")) {
+        clear(d);
     } else if (str_eq(words[0], "note")) {
         printf("%s\n", d->note);
     } else if (str_eq(words[0], "uninstall")) {
@@ -239,9 +257,11 @@ static void obey(struct driver *d, char *line) {
 }
 
 static void found(void *arg, struct container *c, const void *note, size_t n) {
-    (void)arg;
+    struct driver *d = arg;
     (void)note;
     (void)n;
+    if (d->kept_count < KEPT_MAX)
+        d->kept[d->kept_count++] = c;
     printf("found %s %d\n", container_id(c), (int)container_pid(c));
 }
 
