@@ -78,13 +78,31 @@ int network_prepare(const char *name, const struct subnet *subnet, struct strbuf
     return forward(note, err);
 }
 
+/* "NAMEbr0", or "NAMEv12": a port outlives its container until the kernel has taken its network
+ * namespace apart, which may be a minute later. */
+static bool is_ours(const char *interface, const char *name) {
+    char bridge[INTERFACE_NAME];
+    size_t n = strlen(name);
+    network_bridge_name(name, bridge);
+    return strcmp(interface, bridge) == 0 ||
+           (strncmp(interface, name, n) == 0 && interface[n] == 'v' && interface[n + 1] &&
+            strspn(interface + n + 1, "0123456789") == strlen(interface + n + 1));
+}
+
 int network_remove(const char *name, struct error *err) {
     _cleanup_(netlink_freep) struct netlink *nl = NULL;
-    char bridge[INTERFACE_NAME];
-    network_bridge_name(name, bridge);
     int r = netlink_open(&nl, err);
-    if (r == 0 && if_nametoindex(bridge))
-        r = netlink_delete_link(nl, bridge, err);
+    struct if_nameindex *all = r == 0 ? if_nameindex() : NULL;
+    if (r == 0 && !all)
+        return error_set(err, -errno, "cannot list interfaces: %s", strerror(errno));
+    for (const struct if_nameindex *i = all; r == 0 && i->if_index; i++)
+        if (is_ours(i->if_name, name)) {
+            r = netlink_delete_link(nl, i->if_name, err);
+            if (r == -ENODEV) /* gone by now */
+                r = 0;
+        }
+    if (all)
+        if_freenameindex(all);
     return r;
 }
 
