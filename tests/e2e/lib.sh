@@ -34,7 +34,7 @@ E2E_ARGUMENTS=(--dir "$E2E_DIR" --name "$E2E_NAME" --build-dir "$BERTH_BUILD" --
 check() {
     local check_text=$1 check_said check_result
     shift
-    check_said=$(mktemp)
+    CHECK_SAID=$(mktemp) check_said=$CHECK_SAID
     "$@" >"$check_said" 2>&1
     check_result=$?
     if [ $check_result = 0 ]; then
@@ -96,10 +96,12 @@ cluster_down() {
             echo "--- the end of $name.log"
             tail -25 "$E2E_DIR/log/$name.log" 2>/dev/null
         done
+        echo "--- the router's routes, the cell's instances"
+        curl -s -m 5 "http://127.0.0.1:$((E2E_BASE + 4))/routes" "http://127.0.0.1:$((E2E_BASE + 3))/instances"
     fi
     for name in controller cell router; do let_up $name; done
     "$ROOT/deploy/quickstart" "${E2E_ARGUMENTS[@]}" --purge >"$QUICKSTART_LOG" 2>&1 || tail -5 "$QUICKSTART_LOG"
-    rm -f "$QUICKSTART_LOG"
+    rm -f "$QUICKSTART_LOG" "${CHECK_SAID:-}" # the latter when it was interrupted
     return $result
 }
 
