@@ -3,6 +3,8 @@
 #ifndef CELL_AGENT_H
 #define CELL_AGENT_H
 
+#include <stdbool.h>
+
 #include "cell/settings.h"
 #include "common/base/error.h"
 #include "common/base/mem.h"
@@ -28,8 +30,9 @@ const char *agent_health(struct agent *a);
 void agent_metrics(struct agent *a, struct strbuf *out);
 void agent_instances_page(struct agent *a, struct strbuf *out);
 
-/* Destroys every container of this cell and removes its bridge, nftables table, cgroups, records
- * and layers. -EBUSY while an agent runs. */
-int agent_purge(struct event_base *loop, const struct settings *settings, struct error *err);
+/* Destroys every container of this cell and removes its bridge, nftables table and cgroups; with
+ * with_state its records and layers too. -EBUSY while an agent runs. */
+int agent_purge(struct event_base *loop, const struct settings *settings, bool with_state,
+                struct error *err);
 
 #endif

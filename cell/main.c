@@ -74,26 +74,30 @@ static void on_instances_page(struct evhttp_request *req, void *data) {
         evbuffer_free(body);
 }
 
-/* "--purge" is no key: takes it out of argv. */
-static bool take_purge(int *argc, char **argv) {
-    bool found = false;
+enum job { JOB_RUN, JOB_STOP_CONTAINERS, JOB_PURGE };
+
+/* "--stop-containers" and "--purge" are no keys: takes them out of argv. */
+static enum job take_job(int *argc, char **argv) {
+    enum job job = JOB_RUN;
     int n = 0;
     for (int i = 0; i < *argc; i++) {
         if (str_eq(argv[i], "--purge"))
-            found = true;
+            job = JOB_PURGE;
+        else if (str_eq(argv[i], "--stop-containers"))
+            job = JOB_STOP_CONTAINERS;
         else
             argv[n++] = argv[i];
     }
     argv[n] = NULL;
     *argc = n;
-    return found;
+    return job;
 }
 
 int main(int argc, char **argv) {
     _cleanup_(cell_fini) struct cell cell = {.argv = argv};
     const struct daemon_ops ops = {on_stop, on_reload, health, metrics, &cell};
     struct error err = {0};
-    bool purge = take_purge(&argc, argv);
+    enum job job = take_job(&argc, argv);
     cell.argc = argc;
 
     int outcome = settings_load(&cell.settings, argc, argv, &err);
@@ -108,8 +112,10 @@ int main(int argc, char **argv) {
     if (!(cell.loop = event_base_new()))
         return fail("start", &(struct error){.msg = "no event loop"});
     daemon_set_limits();
-    if (purge)
-        return agent_purge(cell.loop, &cell.settings, &err) < 0 ? fail("purge", &err) : 0;
+    if (job != JOB_RUN)
+        return agent_purge(cell.loop, &cell.settings, job == JOB_PURGE, &err) < 0
+                   ? fail("removing containers", &err)
+                   : 0;
     if (agent_new(&cell.agent, cell.loop, &cell.settings, &err) < 0)
         return fail("start", &err);
     if (daemon_new(&cell.daemon, cell.loop, cell.settings.admin, &ops, &err) < 0)

@@ -1,4 +1,6 @@
-/* purge.c - berth-cell --purge: nothing of this cell is left on the host. */
+/* purge.c - berth-cell --stop-containers and --purge: nothing of this cell runs on the host any
+ * more; with
+ * --purge its state is gone too. */
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
@@ -93,7 +95,8 @@ static int remove_all(struct purge *p, struct error *err) {
     return r;
 }
 
-int agent_purge(struct event_base *loop, const struct settings *settings, struct error *err) {
+int agent_purge(struct event_base *loop, const struct settings *settings, bool with_state,
+                struct error *err) {
     static const char *const ours[] = {"instances", "containers", "templates", "images", "lock"};
     struct purge p = {.loop = loop};
     _cleanup_(close_fdp) int lock = -1;
@@ -105,7 +108,7 @@ int agent_purge(struct event_base *loop, const struct settings *settings, struct
     if (r == 0)
         r = container_engine_uninstall(p.engine, err);
     container_engine_free(p.engine);
-    if (r < 0)
+    if (r < 0 || !with_state)
         return r;
     _cleanup_(close_fdp) int dir = open(settings->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (size_t i = 0; dir >= 0 && i < ARRAY_SIZE(ours); i++)

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,6 +51,29 @@ static int forward(struct strbuf *note, struct error *err) {
     return 0;
 }
 
+/* Two bridges with one subnet would each get half of the packets: another cell on this host, or the
+ * host's own network. */
+static int refuse_overlap(const char *bridge, const struct subnet *subnet, struct error *err) {
+    struct ifaddrs *list = NULL;
+    uint32_t mask = subnet->prefix ? ~0u << (32 - subnet->prefix) : 0;
+    int r = 0;
+    if (getifaddrs(&list) < 0)
+        return error_set(err, -errno, "cannot list the host's addresses: %s", strerror(errno));
+    for (const struct ifaddrs *i = list; i && r == 0; i = i->ifa_next) {
+        struct sockaddr_in in;
+        if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || str_eq(i->ifa_name, bridge))
+            continue;
+        memcpy(&in, i->ifa_addr, sizeof in);
+        if ((ntohl(in.sin_addr.s_addr) & mask) == (subnet->network & mask))
+            r = error_set(err, -EADDRINUSE,
+                          "%s has an address in the containers' subnet: give this cell another one "
+                          "with subnet = ...",
+                          i->ifa_name);
+    }
+    freeifaddrs(list);
+    return r;
+}
+
 int network_prepare(const char *name, const struct subnet *subnet, struct strbuf *note,
                     struct error *err) {
     _cleanup_(netlink_freep) struct netlink *nl = NULL;
@@ -58,8 +82,8 @@ int network_prepare(const char *name, const struct subnet *subnet, struct strbuf
     uint32_t gateway = subnet_gateway(subnet);
     network_bridge_name(name, bridge);
     mac_of(gateway, mac);
-    int r = netlink_open(&nl, err);
-    if (r < 0)
+    int r = refuse_overlap(bridge, subnet, err);
+    if (r < 0 || (r = netlink_open(&nl, err)) < 0)
         return r;
     if ((r = netlink_add_bridge(nl, bridge, mac, err)) < 0 && r != -EEXIST)
         return error_wrap(err, "%s", bridge);
