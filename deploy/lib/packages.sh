@@ -15,9 +15,9 @@ BUILD_PACKAGES=(gcc libc6-dev meson ninja-build pkg-config protobuf-c-compiler c
 QUICKSTART_PACKAGES=(curl docker-registry skopeo)
 # For the tests beside these.
 TEST_PACKAGES=(busybox-static clang-14 clang-format-14 iproute2 jq libclang-rt-14-dev openssl procps
-    python3 sqlite3 umoci util-linux)
+    python3 sqlite3 umoci util-linux zstd)
 # For the benchmarks' peers.
-BENCH_PACKAGES=(haproxy netavark nginx-light podman wrk)
+BENCH_PACKAGES=(haproxy iptables netavark nginx-light podman wrk)
 
 # Prints those of the given packages that are not installed.
 packages_missing() {
