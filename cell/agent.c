@@ -65,12 +65,37 @@ static void count_state(struct agent *a, struct tracked *t, const Berth__ActualL
     }
 }
 
+/* What a running instance uses now; rates are since it was last measured. */
+static void measure(struct tracked *t) {
+    Berth__InstanceStats told = BERTH__INSTANCE_STATS__INIT;
+    struct container_stats stats;
+    struct container *c = instance_container(t->in);
+    uint64_t now = clock_mono_ms(), passed = now - t->sampled_ms;
+    if (instance_state(t->in) != INSTANCE_RUNNING || container_stats(c, &stats, NULL) < 0)
+        return;
+    uint64_t bytes = t->follow ? log_follow_take_bytes(t->follow) : 0;
+    if (t->sampled_ms && passed) {
+        told.cpu = stats.cpu_ns > t->cpu_ns
+                       ? (double)(stats.cpu_ns - t->cpu_ns) / 1e6 / (double)passed
+                       : 0;
+        told.log_rate_bytes_s = bytes * 1000 / passed;
+    }
+    told.memory_bytes = stats.memory_bytes;
+    told.disk_bytes = stats.disk_bytes;
+    t->cpu_ns = stats.cpu_ns;
+    t->sampled_ms = now;
+    instance_set_stats(t->in, &told);
+}
+
 static void host_on_change(void *data, struct instance *in) {
     struct agent *a = data;
     struct tracked *t = instance_owner(in);
     Berth__ActualLrp lrp;
+    bool entered = instance_state(in) != t->logged;
+    if (entered && instance_state(in) == INSTANCE_RUNNING)
+        measure(t); /* users look at once */
     instance_describe(in, &lrp);
-    if (instance_state(in) != t->logged) {
+    if (entered) {
         t->logged = instance_state(in);
         log_info("instance", "guid=%s app=%s index=%u state=%s%s%s", lrp.instance_guid,
                  lrp.app_guid, lrp.index, instance_state_name(t->logged),
@@ -224,36 +249,18 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg) {
     arm_deadline(a);
 }
 
-static void sample(struct tracked *t) {
-    Berth__InstanceStats told = BERTH__INSTANCE_STATS__INIT;
-    struct container_stats stats;
-    struct container *c = instance_container(t->in);
-    uint64_t now = clock_mono_ms(), passed = now - t->sampled_ms;
-    if (instance_state(t->in) != INSTANCE_RUNNING || container_stats(c, &stats, NULL) < 0)
-        return;
-    uint64_t bytes = t->follow ? log_follow_take_bytes(t->follow) : 0;
-    if (t->sampled_ms && passed) {
-        told.cpu = stats.cpu_ns > t->cpu_ns
-                       ? (double)(stats.cpu_ns - t->cpu_ns) / 1e6 / (double)passed
-                       : 0;
-        told.log_rate_bytes_s = bytes * 1000 / passed;
-    }
-    told.memory_bytes = stats.memory_bytes;
-    told.disk_bytes = stats.disk_bytes;
-    t->cpu_ns = stats.cpu_ns;
-    t->sampled_ms = now;
-    instance_set_stats(t->in, &told);
-    Berth__ActualLrp lrp;
-    instance_describe(t->in, &lrp);
-    sync_put(t->agent->sync, &lrp);
-}
-
 static void on_stats(evutil_socket_t fd, short what, void *arg) {
     struct agent *a = arg;
     struct tracked *t;
     (void)fd, (void)what;
-    DL_FOREACH (a->instances, t)
-        sample(t);
+    DL_FOREACH (a->instances, t) {
+        if (instance_state(t->in) != INSTANCE_RUNNING)
+            continue;
+        Berth__ActualLrp lrp;
+        measure(t);
+        instance_describe(t->in, &lrp);
+        sync_put(a->sync, &lrp);
+    }
 }
 
 /* --- what the controller says --- */
