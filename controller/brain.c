@@ -16,7 +16,10 @@
 #include "controller/nodes/nodes.h"
 #include "controller/store/store.h"
 
-#define CONVERGE_MS    30000 /* Diego's converger */
+#define CONVERGE_MS 30000 /* Diego's converger */
+/* From the moment that routers are told that an instance goes until its cell is told to stop it:
+ * they hear within milliseconds, and what they sent it before is answered by then. */
+#define DRAIN_MS       2000
 #define CRASHES_A_TIME 100   /* audit events written in one transaction */
 #define CRASHES_MAX    10000 /* waiting to be written; more are only in the log */
 
@@ -222,8 +225,10 @@ int brain_new(struct brain **ret, const struct brain_deps *deps, struct error *e
     b->crash_timer = evtimer_new(deps->loop, on_write_crashes, b);
     if (!b->converge_timer || !b->crash_timer)
         return error_set(err, -ENOMEM, "out of memory");
-    struct lrp_config config = {
-        .presence_ms = BUS_PRESENCE_MS, .converge_ms = CONVERGE_MS, .settle_ms = BUS_PRESENCE_MS};
+    struct lrp_config config = {.presence_ms = BUS_PRESENCE_MS,
+                                .converge_ms = CONVERGE_MS,
+                                .settle_ms = BUS_PRESENCE_MS,
+                                .drain_ms = DRAIN_MS};
     random_bytes(&config.rng_seed, sizeof config.rng_seed);
     const struct lrp_ops ops = {.on_cell_changed = on_cell_changed,
                                 .on_routes_changed = on_routes_changed,

@@ -236,9 +236,9 @@ uint64_t lrp_cell_changes(struct lrp *l, const char *cell_id, uint64_t *since,
                                    .index = in->index,
                                    .run_info = in->desired->run_info,
                                    .run_info_n = in->desired->run_info_n};
-        bool taken = in->role != ROLE_NONE ? assign(arg, &a)
-                     : *since == 0         ? true /* not in a full set is not wanted */
-                                           : withdraw(arg, in->guid);
+        bool taken = in->role != ROLE_NONE || in->leaving ? assign(arg, &a)
+                     : *since == 0 ? true /* not in a full set is not wanted */
+                                   : withdraw(arg, in->guid);
         if (!taken) {
             *ret_more = true;
             return reached;

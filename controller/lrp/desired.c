@@ -158,8 +158,9 @@ int lrp_desire(struct lrp *l, const struct lrp_desired *from, uint64_t now_ms, s
     (void)now_ms;
     if (from->instances > LRP_MAX_INSTANCES)
         return error_set(err, -ERANGE, "more than %u instances of one process", LRP_MAX_INSTANCES);
-    struct process *p = process_find(l, from->process);
-    if (!p && !(p = process_new(l, from->process)))
+    const char *group = from->group ? from->group : from->process;
+    struct process *p = process_find(l, group);
+    if (!p && !(p = process_new(l, group)))
         return error_set(err, -ENOMEM, "out of memory");
     process_dirty(l, p); /* whatever fails below, the next convergence sees a whole state */
 
@@ -185,9 +186,9 @@ int lrp_desire(struct lrp *l, const struct lrp_desired *from, uint64_t now_ms, s
     return 0;
 }
 
-void lrp_undesire(struct lrp *l, const char *process, uint64_t now_ms) {
+void lrp_undesire(struct lrp *l, const char *group, uint64_t now_ms) {
     (void)now_ms;
-    struct process *p = process_find(l, process);
+    struct process *p = process_find(l, group);
     if (!p || !p->want)
         return;
     routes_unmap_all(l, p);
@@ -212,8 +213,8 @@ void lrp_desired_complete(struct lrp *l, uint64_t now_ms) {
     }
 }
 
-int lrp_restart_instance(struct lrp *l, const char *process, uint32_t index, uint64_t now_ms) {
-    struct process *p = process_find(l, process);
+int lrp_restart_instance(struct lrp *l, const char *group, uint32_t index, uint64_t now_ms) {
+    struct process *p = process_find(l, group);
     if (!p || !p->want || index >= p->instances)
         return -ENOENT;
     process_dirty(l, p);

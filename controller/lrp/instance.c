@@ -1,6 +1,9 @@
 /* instance.c - one instance on a cell: made by placement or adopted from a report, withdrawn, gone.
  *
- *     CLAIMED -> RUNNING -> STOPPING -> (freed)     only instance_set_state() writes the state */
+ *     CLAIMED -> RUNNING -> STOPPING -> (freed)     only instance_set_state() writes the state
+ *
+ * Who runs and has ports may be asked at any moment: it is STOPPING for us, and for the routers, a
+ * while before its cell is told so (`leaving`). */
 #include <errno.h>
 
 #include "controller/lrp/internal.h"
@@ -55,8 +58,16 @@ static void release(struct lrp *l, struct instance *in) {
     l->grew = true;
 }
 
+static void leave_now(struct lrp *l, struct instance *in) {
+    if (!in->leaving)
+        return;
+    in->leaving = false;
+    DL_DELETE2(l->leaving, in, leave_prev, leave_next);
+}
+
 void instance_free(struct lrp *l, struct instance *in) {
     struct cell *c = in->cell;
+    leave_now(l, in);
     release(l, in);
     if (in->state == LRP_CLAIMED)
         c->starting--;
@@ -118,17 +129,40 @@ static void leave_slot(struct lrp *l, struct instance *in, uint64_t now_ms) {
 }
 
 void instance_withdraw(struct lrp *l, struct instance *in, uint64_t now_ms) {
+    bool may_be_asked = in->state == LRP_RUNNING && in->port_count > 0 && !in->cell->suspect;
     leave_slot(l, in, now_ms);
     in->undecided = false;
     instance_set_state(l, in, LRP_STOPPING, now_ms);
+    if (may_be_asked && l->config.drain_ms > 0) {
+        in->leaving = true;
+        in->leave_ms = now_ms + l->config.drain_ms;
+        DL_APPEND2(l->leaving, in, leave_prev, leave_next);
+        lrp_ask(l);
+        return;
+    }
+    leave_now(l, in);
     cell_bump(l, in);
     if (in->cell->suspect)
         instance_free(l, in); /* should that cell come back, it is told all */
 }
 
+/* Routers hear nothing before it has settled: until then they may send requests to anybody. */
+uint64_t instances_leave(struct lrp *l, uint64_t now_ms) {
+    while (l->settled && l->leaving) {
+        struct instance *in = l->leaving;
+        uint64_t due_ms = MAX(in->leave_ms, l->settled_ms + l->config.drain_ms);
+        if (due_ms > now_ms)
+            return due_ms;
+        leave_now(l, in);
+        cell_bump(l, in);
+    }
+    return NEVER;
+}
+
 void instance_gone(struct lrp *l, struct instance *in, uint64_t now_ms) {
-    if (in->role != ROLE_NONE) {
+    if (in->role != ROLE_NONE || in->leaving) {
         leave_slot(l, in, now_ms);
+        leave_now(l, in);
         cell_bump(l, in);
     }
     instance_set_state(l, in, LRP_STOPPING, now_ms);

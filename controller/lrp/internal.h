@@ -4,8 +4,9 @@
  *        |--slots[index]: primary, suspect --> instance <--|
  *        `--routes--> route (of one or more processes)
  *
- * An instance is in its cell's set (`wanted`) and then holds a slot, or it is a tombstone: the cell
- * was or will be told to stop it, and its resources count until the cell says it ended. */
+ * An instance is in its cell's set and holds a slot, or it is leaving: no route leads to it any
+ * more, the cell goes on running it for a moment; or it is a tombstone: the cell was or will be
+ * told to stop it. Its resources count until the cell says it ended. */
 #ifndef CONTROLLER_LRP_INTERNAL_H
 #define CONTROLLER_LRP_INTERNAL_H
 
@@ -71,8 +72,8 @@ struct slot { /* one index of a process */
     bool place_failed; /* retry also when room appears */
 };
 
-struct process {
-    char *guid;
+struct process {          /* what a group wants */
+    char *guid;           /* the group's */
     struct desired *want; /* NULL: nothing of it should run */
     uint32_t instances;   /* 0 while want is NULL */
     struct slot *slots;
@@ -95,12 +96,15 @@ enum role { ROLE_NONE, ROLE_PRIMARY, ROLE_SUSPECT };
 struct instance {
     char guid[GUID_SIZE];
     uint32_t index;
-    enum lrp_state state;    /* CLAIMED, RUNNING or STOPPING */
-    enum role role;          /* NONE: a tombstone, or undecided */
-    bool counted;            /* holds the cell's resources */
-    bool reported;           /* the cell has it, by its last word */
-    bool seen;               /* named by the full report that is coming in */
-    bool undecided;          /* reported before all desired LRPs were known, or by a lost cell */
+    enum lrp_state state; /* CLAIMED, RUNNING or STOPPING */
+    enum role role;       /* NONE: a tombstone, or undecided */
+    bool counted;         /* holds the cell's resources */
+    bool reported;        /* the cell has it, by its last word */
+    bool seen;            /* named by the full report that is coming in */
+    bool undecided;       /* reported before all desired LRPs were known, or by a lost cell */
+    bool leaving;         /* in lrp.leaving: out of its slot, still in its cell's set */
+    uint64_t leave_ms;    /* when it may leave that set, too */
+    struct instance *leave_prev, *leave_next;
     struct process *process; /* NULL in role NONE */
     struct desired *desired; /* a reference */
     struct cell *cell;
@@ -163,15 +167,16 @@ struct lrp {
     struct lrp_config config;
     struct lrp_ops ops;
     struct rng rng;
-    uint64_t started_ms, converged_ms, sweep_ms;
+    uint64_t started_ms, settled_ms, converged_ms, sweep_ms;
     bool complete, settled;
     bool asked;        /* on_work was called since the last convergence */
     uint32_t expected; /* cells that settling still waits for */
     uint64_t seq;
 
-    struct process *processes;  /* by guid */
+    struct process *processes;  /* by group */
     struct desired *desired;    /* by process_guid */
     struct instance *instances; /* by guid */
+    struct instance *leaving;   /* by leave_ms */
     struct process *dirty, **dirty_tail;
     struct process *waiting;
     struct process **heap; /* by due_ms */
@@ -235,8 +240,11 @@ struct instance *instance_new(struct lrp *l, const char *guid, struct desired *d
 void instance_free(struct lrp *l, struct instance *in);
 void instance_set_state(struct lrp *l, struct instance *in, enum lrp_state state, uint64_t now_ms);
 void instance_take_slot(struct lrp *l, struct instance *in, struct process *p, enum role role);
-/* Out of its slot and out of its cell's set. `in` may be freed. */
+/* Out of its slot and the routes, and out of its cell's set: once nobody can still be sending it
+ * requests. `in` may be freed. */
 void instance_withdraw(struct lrp *l, struct instance *in, uint64_t now_ms);
+/* Out of their cells' sets whose time has come. Returns when to look again. */
+uint64_t instances_leave(struct lrp *l, uint64_t now_ms);
 /* Its cell says that it ended or is not there. `in` may be freed. */
 void instance_gone(struct lrp *l, struct instance *in, uint64_t now_ms);
 void instance_crashed(struct lrp *l, struct instance *in, const Berth__ActualLrp *m,

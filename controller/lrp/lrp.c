@@ -83,6 +83,7 @@ static uint64_t settle(struct lrp *l, uint64_t now_ms) {
     if (l->expected > 0 && now_ms < end)
         return end;
     l->settled = true;
+    l->settled_ms = now_ms;
     l->route_version++; /* an empty table, too, is something to tell */
     l->routes_changed = true;
     sweep(l);
@@ -164,6 +165,7 @@ uint64_t lrp_converge(struct lrp *l, uint64_t now_ms) {
         next = MIN(next, now_ms + TICK_MS);
     if (l->heap_n > 0)
         next = MIN(next, l->heap[0]->due_ms);
+    next = MIN(next, instances_leave(l, now_ms));
     tell(l);
     l->asked = false;
     return MIN(MIN(next, l->sweep_ms), retry);

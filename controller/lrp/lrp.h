@@ -40,6 +40,8 @@ struct lrp_config {
     uint64_t converge_ms; /* 30000 */
     uint64_t settle_ms;   /* after a start: nothing is started as missing before known cells had
                              their chance to report; ends early when all did */
+    uint64_t drain_ms; /* a running instance with ports is withdrawn from its cell this long after
+                          its routes; 0: at once */
     uint64_t rng_seed;
 };
 
@@ -55,6 +57,10 @@ struct lrp_route {
 struct lrp_desired {
     const char *process_guid; /* process guid "-" version: a new version is a new LRP */
     const char *process;      /* the process guid alone */
+    /* LRPs that take each other's place: another one of the same group is withdrawn. NULL: the
+     * process, so that one version of it runs at a time. For versions side by side (a deployment)
+     * give each its process_guid. */
+    const char *group;
     const char *app_guid, *app_name, *process_type;
     uint32_t instances, memory_mb, disk_mb;
     uint16_t port; /* routed container port */
@@ -72,15 +78,15 @@ DEFINE_FREEP(lrp)
 #define LRP_MAX_INSTANCES 250000 /* of one process: -ERANGE beyond */
 
 /* Adds, or updates instances, routes and names of, the desired LRP of this process_guid. Another
- * version of the same process is withdrawn. Copied. */
+ * one of the same group is withdrawn. Copied. */
 int lrp_desire(struct lrp *l, const struct lrp_desired *d, uint64_t now_ms, struct error *err);
-/* No version of this process should run any more. */
-void lrp_undesire(struct lrp *l, const char *process, uint64_t now_ms);
+/* Nothing of this group should run any more. */
+void lrp_undesire(struct lrp *l, const char *group, uint64_t now_ms);
 /* All desired LRPs of the store were given (after a start): only now is what no one desires
  * stopped. */
 void lrp_desired_complete(struct lrp *l, uint64_t now_ms);
 /* Stops this one instance; convergence makes a new one, with no crash counted. -ENOENT. */
-int lrp_restart_instance(struct lrp *l, const char *process, uint32_t index, uint64_t now_ms);
+int lrp_restart_instance(struct lrp *l, const char *group, uint32_t index, uint64_t now_ms);
 
 /* --- cells ---------------------------------------------------------------------------------------
  */
@@ -168,8 +174,8 @@ struct lrp_actual {
     uint64_t memory_bytes, disk_bytes, log_rate_bytes_s;
     uint32_t memory_mb, disk_mb; /* quotas */
 };
-/* Instances of a process, by index; one an index (Diego's Resolve: the one that serves). */
-void lrp_instances(struct lrp *l, const char *process,
+/* Instances of a group, by index; one an index (Diego's Resolve: the one that serves). */
+void lrp_instances(struct lrp *l, const char *group,
                    void (*each)(void *arg, const struct lrp_actual *a), void *arg);
 
 struct lrp_cell_view {

@@ -82,10 +82,10 @@ void view_slot(const struct process *p, uint32_t index, struct lrp_actual *ret) 
     ret->reason = s->reason ? s->reason : "";
 }
 
-void lrp_instances(struct lrp *l, const char *process,
+void lrp_instances(struct lrp *l, const char *group,
                    void (*each)(void *arg, const struct lrp_actual *a), void *arg) {
     struct process *p;
-    HASH_FIND_STR(l->processes, process, p);
+    HASH_FIND_STR(l->processes, group, p);
     if (!p || !p->want)
         return;
     for (uint32_t i = 0; i < p->instances; i++) {

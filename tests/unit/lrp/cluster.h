@@ -121,14 +121,15 @@ static inline void cluster_fini(struct cluster *c) {
     strbuf_fini(&c->events);
 }
 
-static inline void cluster_desire(struct cluster *c, const char *process, const char *version,
-                                  uint32_t instances, uint32_t memory_mb) {
+static inline void cluster_desire_in(struct cluster *c, const char *group, const char *process,
+                                     const char *version, uint32_t instances, uint32_t memory_mb) {
     char process_guid[96], host[64];
     snprintf(process_guid, sizeof process_guid, "%s-%s", process, version);
     snprintf(host, sizeof host, "%s.example", process);
     const struct lrp_route route = {.host = host, .path = ""};
     const struct lrp_desired d = {.process_guid = process_guid,
                                   .process = process,
+                                  .group = group,
                                   .app_guid = process,
                                   .app_name = process,
                                   .process_type = "web",
@@ -141,6 +142,11 @@ static inline void cluster_desire(struct cluster *c, const char *process, const 
                                   .run_info = process_guid,
                                   .run_info_n = strlen(process_guid) + 1};
     ck_assert_int_eq(lrp_desire(c->lrp, &d, c->now, NULL), 0);
+}
+
+static inline void cluster_desire(struct cluster *c, const char *process, const char *version,
+                                  uint32_t instances, uint32_t memory_mb) {
+    cluster_desire_in(c, NULL, process, version, instances, memory_mb);
 }
 
 /* --- a cell's side --- */
@@ -431,6 +437,7 @@ static inline void check_cell(const struct cell *c) {
         must(in->cell == c);
         must(in->role != ROLE_SUSPECT || c->suspect);
         must(in->role != ROLE_PRIMARY || !c->suspect);
+        must(!in->leaving || (in->role == ROLE_NONE && in->counted && !c->suspect));
         if (in->role != ROLE_NONE) {
             const struct slot *s = &in->process->slots[in->index];
             must((in->role == ROLE_PRIMARY ? s->primary : s->suspect) == in);

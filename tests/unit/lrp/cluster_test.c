@@ -156,6 +156,9 @@ START_TEST(everything_converges_after_any_sequence_of_faults) {
         struct rng rng = {seed};
         memset(wishes, 0, sizeof wishes);
         cluster_init(&c, 1 + seed % 5, 4000);
+        lrp_free(c.lrp);
+        c.config.drain_ms = seed % 3 * 1500;
+        cluster_brain(&c);
         lrp_desired_complete(c.lrp, c.now);
         for (int i = 0; i < STEPS; i++)
             step(&rng);

@@ -507,6 +507,140 @@ START_TEST(a_set_is_told_in_pages_that_end) {
 }
 END_TEST
 
+/* --- going without a failed request, and two versions at a time --- */
+
+static void start_draining(size_t cells) {
+    cluster_init(&c, cells, 1000);
+    lrp_free(c.lrp);
+    c.config.drain_ms = 3000;
+    cluster_brain(&c);
+    lrp_desired_complete(c.lrp, c.now);
+}
+
+/* Seconds from the route's change to the cell's stopping of an instance, of `n` containers. */
+static unsigned seconds_to_stop(size_t endpoints) {
+    unsigned seconds = 0;
+    for (bool told = false; c.cells[0].n > endpoints && seconds < 60;) {
+        cluster_run(&c, 1);
+        const struct sim_route *r = route_find(&c, "p.example");
+        told = told || (r ? r->endpoints : 0) == endpoints;
+        seconds += told;
+        for (size_t i = 0; !told && i < c.cells[0].n; i++)
+            ck_assert(c.cells[0].containers[i].assigned);
+    }
+    return seconds;
+}
+
+START_TEST(who_goes_leaves_the_routes_first_and_its_cell_a_while_later) {
+    start_draining(1);
+    cluster_desire(&c, "p", "v1", 2, 100);
+    cluster_run(&c, 4);
+    cluster_desire(&c, "p", "v1", 1, 100);
+    unsigned seconds = seconds_to_stop(1);
+    ck_assert_msg(seconds >= 4 && seconds < 10, "%u s", seconds);
+    lrp_restart_instance(c.lrp, "p", 0, c.now);
+    cluster_run(&c, 3);
+    ck_states("p", "R"); /* the new one serves while the old one goes */
+    ck_assert_uint_eq(c.cells[0].n, 2);
+    cluster_run(&c, 5);
+    lrp_undesire(c.lrp, "p", c.now);
+    seconds = seconds_to_stop(0);
+    ck_assert_msg(seconds >= 4 && seconds < 10, "%u s", seconds);
+    ck_assert_ptr_null(c.lrp->leaving);
+    cluster_check(&c);
+    cluster_fini(&c);
+}
+END_TEST
+
+START_TEST(who_never_ran_or_is_lost_does_not_linger) {
+    start_draining(2);
+    cluster_desire(&c, "p", "v1", 1, 100);
+    cluster_converge(&c);
+    lrp_undesire(c.lrp, "p", c.now); /* still CLAIMED */
+    cluster_converge(&c);
+    ck_assert_ptr_null(c.lrp->leaving);
+    cluster_run(&c, 5);
+    cluster_desire(&c, "q", "v1", 4, 100);
+    cluster_run(&c, 4);
+    lrp_undesire(c.lrp, "q", c.now);
+    c.cells[0].cut = true;
+    c.lrp->config.drain_ms = 60000;
+    cluster_run(&c, 18);
+    for (const struct instance *in = c.lrp->leaving; in; in = in->leave_next)
+        ck_assert_str_ne(in->cell->id, "cell-0");
+    cluster_check(&c);
+    cluster_fini(&c);
+}
+END_TEST
+
+START_TEST(who_ends_by_itself_while_it_goes_is_taken_back_from_its_cell) {
+    start_draining(1);
+    cluster_desire(&c, "p", "v1", 1, 100);
+    cluster_run(&c, 4);
+    lrp_undesire(c.lrp, "p", c.now);
+    cluster_converge(&c);
+    ck_assert_ptr_nonnull(c.lrp->leaving);
+    crash("p-v1", 0, false);
+    cluster_run(&c, 2);
+    ck_assert_ptr_null(c.lrp->leaving);
+    cluster_run(&c, 3);
+    ck_assert_uint_eq(c.cells[0].n, 0);
+    ck_assert_uint_eq(c.lrp->cells[0]->tombstones, 0);
+    ck_assert_int_eq(c.crashes, 0);
+    cluster_fini(&c);
+}
+END_TEST
+
+/* Scaled down, and dead before it could tell: the routers still know the instance. */
+START_TEST(a_restarted_brain_stops_no_one_before_the_routers_hear_of_it) {
+    start_draining(2);
+    cluster_desire(&c, "p", "v1", 2, 100);
+    cluster_run(&c, 4);
+    c.cells[1].cut = true; /* settling waits for it */
+    cluster_restart_brain(&c);
+    cluster_desire(&c, "p", "v1", 0, 100);
+    lrp_desired_complete(c.lrp, c.now);
+    for (int i = 0; i < 14; i++) {
+        cluster_run(&c, 1);
+        ck_assert(c.cells[0].containers[0].assigned);
+    }
+    cluster_run(&c, 10);
+    ck_assert_uint_eq(c.cells[0].n, 0);
+    ck_assert_uint_eq(route_find(&c, "p.example")->endpoints, 0);
+    cluster_fini(&c);
+}
+END_TEST
+
+START_TEST(versions_in_groups_of_their_own_run_side_by_side_under_one_route) {
+    start_draining(2);
+    cluster_desire_in(&c, "p-v1", "p", "v1", 3, 100);
+    cluster_run(&c, 4);
+    cluster_desire_in(&c, "p-v2", "p", "v2", 1, 100);
+    cluster_run(&c, 4);
+    ck_states("p-v1", "RRR");
+    ck_states("p-v2", "R");
+    ck_assert_uint_eq(route_find(&c, "p.example")->endpoints, 4);
+    struct found before = look("p-v1");
+    cluster_restart_brain(&c);
+    cluster_desire_in(&c, "p-v2", "p", "v2", 1, 100);
+    cluster_desire_in(&c, "p-v1", "p", "v1", 2, 100);
+    lrp_desired_complete(c.lrp, c.now);
+    cluster_run(&c, 8);
+    ck_states("p-v1", "RR");
+    ck_states("p-v2", "R");
+    for (int i = 0; i < 2; i++)
+        ck_assert_str_eq(look("p-v1").guids[i], before.guids[i]);
+    ck_assert_str_eq(look("p-v1").a[0].process, "p");
+    lrp_undesire(c.lrp, "p-v1", c.now);
+    cluster_run(&c, 1);
+    ck_assert_uint_eq(route_find(&c, "p.example")->endpoints, 1);
+    cluster_run(&c, 8);
+    ck_assert_uint_eq(c.cells[0].n + c.cells[1].n, 1);
+    cluster_check(&c);
+    cluster_fini(&c);
+}
+END_TEST
+
 START_TEST(many_removed_routes_are_forgotten_without_harm) {
     start(1, 1000);
     cluster_run(&c, 1);
@@ -545,4 +679,9 @@ RUN_TESTS("lrp/lrp", desired_instances_start_run_and_get_a_route,
           a_crash_while_the_controller_was_away_is_told, instances_spread_over_zones_and_cells,
           index_0_of_every_app_comes_first_when_room_is_short,
           a_failed_placement_says_what_is_missing_in_numbers, a_set_is_told_in_pages_that_end,
+          who_goes_leaves_the_routes_first_and_its_cell_a_while_later,
+          who_never_ran_or_is_lost_does_not_linger,
+          who_ends_by_itself_while_it_goes_is_taken_back_from_its_cell,
+          a_restarted_brain_stops_no_one_before_the_routers_hear_of_it,
+          versions_in_groups_of_their_own_run_side_by_side_under_one_route,
           many_removed_routes_are_forgotten_without_harm)
