@@ -54,7 +54,8 @@ static void on_guid(void *data, char buf[static GUID_SIZE]) {
 
 static void start_controller(void) {
     struct error err = {0};
-    const struct lrp_config config = {15000, 30000, 15000, 1};
+    const struct lrp_config config = {
+        .presence_ms = 15000, .converge_ms = 30000, .settle_ms = 15000, .rng_seed = 1};
     const struct lrp_ops ops = {.on_cell_changed = on_cell_changed,
                                 .on_routes_changed = on_routes_changed,
                                 .on_work = on_work,
