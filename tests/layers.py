@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Fails when a folder includes what the house forbids: arrows go down only.
+"""Fails when a folder includes what the house forbids: arrows go down only. And when the top level holds
+anything but what it should.
 
 An arrow is an #include. ALLOWED names, for each folder, the other folders it may include.
 """
@@ -7,6 +8,7 @@ import pathlib
 import re
 import sys
 
+TOP = {"meson.build", "README.md", "LICENSE", "controller", "cell", "router", "proto", "common", "deploy", "tests"}
 COMMON = {"common/base", "common/bus", "common/http", "common/registry"}
 ALLOWED = {
     "common/base": set(),
@@ -35,7 +37,9 @@ PURE = {"controller/lrp": re.compile(r"<(event2/|sqlite3|curl/|sys/socket|nanoms
 
 
 def main(root: pathlib.Path) -> int:
-    wrong = []
+    present = {p.name for p in root.iterdir() if not p.name.startswith((".", "build"))}
+    wrong = [f"{name}: does not belong to the top level" for name in sorted(present - TOP)]
+    wrong += [f"{name}: is missing from the top level" for name in sorted(TOP - present)]
     for path in sorted(root.glob("*/**/*.[ch]")):
         rel = path.relative_to(root)
         if rel.parts[0] not in {"common", "controller", "cell", "router"}:
