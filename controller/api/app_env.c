@@ -141,14 +141,15 @@ static json_t *vcap_application(struct call *c, const struct app_row *app) {
     return vcap;
 }
 
+json_t *app_env_json(struct call *c, const struct app_row *app, const char *own) {
+    return json_pack("{s:{},s:{},s:o,s:{s:{}},s:{s:o}}", "staging_env_json", "running_env_json",
+                     own, json_stored(app->env, "{}"), "system_env_json", "VCAP_SERVICES",
+                     "application_env_json", "VCAP_APPLICATION", vcap_application(c, app));
+}
+
 int get_app_env(struct call *c) {
     _cleanup_(app_row_fini) struct app_row app = {0};
     if (load_app(c, c->params[0], NEED_WRITE, &app) < 0)
         return -1;
-    return reply_json(c, 200,
-                      json_pack("{s:{},s:{},s:o,s:{s:{}},s:{s:o}}", "staging_env_json",
-                                "running_env_json", "environment_variables",
-                                json_stored(app.env, "{}"), "system_env_json", "VCAP_SERVICES",
-                                "application_env_json", "VCAP_APPLICATION",
-                                vcap_application(c, &app)));
+    return reply_json(c, 200, app_env_json(c, &app, "environment_variables"));
 }

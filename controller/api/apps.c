@@ -221,17 +221,21 @@ int update_app(struct call *c) {
     return reply_json(c, 200, app_json(c, &app));
 }
 
-int delete_app(struct call *c) {
-    _cleanup_(app_row_fini) struct app_row app = {0};
+int app_delete(struct call *c, const struct app_row *app) {
     struct error err = {0};
-    if (load_app(c, c->params[0], NEED_WRITE, &app) < 0 ||
-        record_event(c, "audit.app.delete-request", &app,
+    if (record_event(c, "audit.app.delete-request", app,
                      json_pack("{s:{s:b}}", "request", "recursive", 1)) < 0)
         return -1;
-    if (store_app_delete(c->api->deps.store, app.guid, &err) < 0)
+    if (store_app_delete(c->api->deps.store, app->guid, &err) < 0)
         return fail_internal(c, &err);
-    if (after_commit(c, AFTER_DESIRE_APP, app.guid) < 0 ||
-        after_commit(c, AFTER_FORGET_LOGS, app.guid) < 0)
+    return after_commit(c, AFTER_DESIRE_APP, app->guid) < 0
+               ? -1
+               : after_commit(c, AFTER_FORGET_LOGS, app->guid);
+}
+
+int delete_app(struct call *c) {
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    if (load_app(c, c->params[0], NEED_WRITE, &app) < 0 || app_delete(c, &app) < 0)
         return -1;
     return reply_job(c, "app.delete");
 }
@@ -253,21 +257,22 @@ static int renew_processes(struct call *c, const struct app_row *app) {
     return 0;
 }
 
+int app_start(struct call *c, struct app_row *app, const char *event) {
+    app->started = true;
+    if (renew_processes(c, app) < 0 || app_update(c, app) < 0 ||
+        record_event(c, event, app, NULL) < 0)
+        return -1;
+    return after_commit(c, AFTER_DESIRE_APP, app->guid);
+}
+
 static int begin(struct call *c, bool again, const char *event) {
     _cleanup_(app_row_fini) struct app_row app = {0};
     if (load_app(c, c->params[0], NEED_WRITE, &app) < 0)
         return -1;
     if (!app.droplet_guid[0])
         return fail_invalid(c, "Assign a droplet before starting this app.");
-    if (need_docker(c, &app) < 0)
+    if (need_docker(c, &app) < 0 || ((again || !app.started) && app_start(c, &app, event) < 0))
         return -1;
-    if (again || !app.started) {
-        app.started = true;
-        if (renew_processes(c, &app) < 0 || app_update(c, &app) < 0 ||
-            record_event(c, event, &app, NULL) < 0 ||
-            after_commit(c, AFTER_DESIRE_APP, app.guid) < 0)
-            return -1;
-    }
     return reply_json(c, 200, app_json(c, &app));
 }
 
@@ -279,15 +284,16 @@ int restart_app(struct call *c) {
     return begin(c, true, "audit.app.restart");
 }
 
+int app_stop(struct call *c, struct app_row *app) {
+    app->started = false;
+    if (app_update(c, app) < 0 || record_event(c, "audit.app.stop", app, NULL) < 0)
+        return -1;
+    return after_commit(c, AFTER_DESIRE_APP, app->guid);
+}
+
 int stop_app(struct call *c) {
     _cleanup_(app_row_fini) struct app_row app = {0};
-    if (load_app(c, c->params[0], NEED_WRITE, &app) < 0)
+    if (load_app(c, c->params[0], NEED_WRITE, &app) < 0 || (app.started && app_stop(c, &app) < 0))
         return -1;
-    if (app.started) {
-        app.started = false;
-        if (app_update(c, &app) < 0 || record_event(c, "audit.app.stop", &app, NULL) < 0 ||
-            after_commit(c, AFTER_DESIRE_APP, app.guid) < 0)
-            return -1;
-    }
     return reply_json(c, 200, app_json(c, &app));
 }

@@ -106,6 +106,27 @@ static int load_package_of_build(struct call *c, struct package_row *package) {
                                  "have access to it.");
 }
 
+int build_create(struct call *c, const struct app_row *app, const struct package_row *package,
+                 struct build_row *ret) {
+    struct error err = {0};
+    if (one_at_a_time(c, app->guid) < 0)
+        return -1;
+    ret->memory_mb = ret->memory_mb ? ret->memory_mb : STAGING_MEMORY_MB;
+    ret->disk_mb = ret->disk_mb ? ret->disk_mb : STAGING_DISK_MB;
+    memcpy(ret->app_guid, app->guid, GUID_SIZE);
+    memcpy(ret->package_guid, package->guid, GUID_SIZE);
+    memcpy(ret->user_guid, c->identity.guid, GUID_SIZE);
+    if (str_set(&ret->state, "STAGING") < 0 || str_set(&ret->user_name, c->identity.name) < 0)
+        return fail_no_memory(c);
+    if (store_build_insert(c->api->deps.store, ret, &err) < 0)
+        return fail_internal(c, &err);
+    if (record_event(
+            c, "audit.app.build.create", app,
+            json_pack("{s:s,s:s}", "build_guid", ret->guid, "package_guid", package->guid)) < 0)
+        return -1;
+    return after_commit(c, AFTER_STAGE, ret->guid);
+}
+
 int create_build(struct call *c) {
     static const struct field guid_fields[] = {
         {.name = "guid", .kind = FIELD_TEXT, .required = true, .min = 1}};
@@ -132,29 +153,16 @@ int create_build(struct call *c) {
     _cleanup_(app_row_fini) struct app_row app = {0};
     _cleanup_(package_row_fini) struct package_row package = {0};
     _cleanup_(build_row_fini) struct build_row b = {0};
-    struct error err = {0};
-    int64_t memory = STAGING_MEMORY_MB, disk = STAGING_DISK_MB;
+    int64_t memory = 0, disk = 0;
     if (body_check_all(c, fields) < 0 || load_package_of_build(c, &package) < 0 ||
-        load_app(c, package.app_guid, NEED_WRITE, &app) < 0 || need_docker(c, &app) < 0 ||
-        one_at_a_time(c, app.guid) < 0)
+        load_app(c, package.app_guid, NEED_WRITE, &app) < 0 || need_docker(c, &app) < 0)
         return -1;
     body_int(c->json, "staging_memory_in_mb", &memory);
     body_int(c->json, "staging_disk_in_mb", &disk);
     b.memory_mb = (uint64_t)memory;
     b.disk_mb = (uint64_t)disk;
-    memcpy(b.app_guid, app.guid, GUID_SIZE);
-    memcpy(b.package_guid, package.guid, GUID_SIZE);
-    memcpy(b.user_guid, c->identity.guid, GUID_SIZE);
-    if (str_set(&b.state, "STAGING") < 0 || str_set(&b.user_name, c->identity.name) < 0)
-        return fail_no_memory(c);
-    if (metadata_merge(c, c->json, &b.labels, &b.annotations) < 0)
-        return -1;
-    if (store_build_insert(c->api->deps.store, &b, &err) < 0)
-        return fail_internal(c, &err);
-    if (record_event(c, "audit.app.build.create", &app,
-                     json_pack("{s:s,s:s}", "build_guid", b.guid, "package_guid", package.guid)) <
-            0 ||
-        after_commit(c, AFTER_STAGE, b.guid) < 0)
+    if (metadata_merge(c, c->json, &b.labels, &b.annotations) < 0 ||
+        build_create(c, &app, &package, &b) < 0)
         return -1;
     return reply_json(c, 201, build_json(c, &b));
 }

@@ -167,10 +167,22 @@ int replace_destinations(struct call *c) {
     return add_all(c, &route);
 }
 
+int destination_remove(struct call *c, const struct destination_row *row) {
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    struct error err = {0};
+    if (store_destination_delete(c->api->deps.store, row->guid, &err) < 0 ||
+        store_app_get(c->api->deps.store, row->app_guid, &app, &err) < 0)
+        return fail_internal(c, &err);
+    if (record_event(c, "audit.app.unmap-route", &app,
+                     json_pack("{s:s,s:s}", "route_guid", row->route_guid, "destination_guid",
+                               row->guid)) < 0)
+        return -1;
+    return after_commit(c, AFTER_DESIRE_APP, app.guid);
+}
+
 int delete_destination(struct call *c) {
     _cleanup_(route_row_fini) struct route_row route = {0};
     _cleanup_(destination_row_fini) struct destination_row row = {0};
-    _cleanup_(app_row_fini) struct app_row app = {0};
     struct error err = {0};
     if (load_route(c, c->params[0], NEED_WRITE, &route) < 0)
         return -1;
@@ -180,13 +192,7 @@ int delete_destination(struct call *c) {
     if (r < 0 || !str_eq(row.route_guid, route.guid))
         return fail_invalid(c, "Unable to unmap route from destination. Ensure the route has a "
                                "destination with this guid.");
-    if (store_destination_delete(c->api->deps.store, row.guid, &err) < 0 ||
-        store_app_get(c->api->deps.store, row.app_guid, &app, &err) < 0)
-        return fail_internal(c, &err);
-    if (record_event(
-            c, "audit.app.unmap-route", &app,
-            json_pack("{s:s,s:s}", "route_guid", route.guid, "destination_guid", row.guid)) < 0 ||
-        after_commit(c, AFTER_DESIRE_APP, app.guid) < 0)
+    if (destination_remove(c, &row) < 0)
         return -1;
     return reply_nothing(c, 204);
 }

@@ -49,9 +49,8 @@ int list_org_domains(struct call *c) {
     return reply_domains(c, &l);
 }
 
-static int load_domain(struct call *c, struct domain_row *ret) {
+int load_domain(struct call *c, const char *guid, struct domain_row *ret) {
     struct error err = {0};
-    const char *guid = c->params[0];
     struct store_filter filter = {"guids", &guid, 1};
     struct store_query q = {.filters = &filter, .filter_count = 1, .visible_to = visible_to(c)};
     _cleanup_(domain_rows_fini) struct domain_rows rows = {0};
@@ -66,7 +65,7 @@ static int load_domain(struct call *c, struct domain_row *ret) {
 
 int get_domain(struct call *c) {
     _cleanup_(domain_row_fini) struct domain_row d = {0};
-    return load_domain(c, &d) < 0 ? -1 : reply_json(c, 200, domain_json(c, &d));
+    return load_domain(c, c->params[0], &d) < 0 ? -1 : reply_json(c, 200, domain_json(c, &d));
 }
 
 int default_domain(struct call *c, const char *org_guid, struct domain_row *ret) {
@@ -119,6 +118,23 @@ static int may_create(struct call *c, const char *org_guid) {
     return fail(c, CC_FEATURE_DISABLED, "Feature Disabled: private_domain_creation");
 }
 
+int domain_create(struct call *c, const char *name, const char *org, struct domain_row *ret) {
+    struct error err = {0};
+    if (!name_ok(name))
+        return fail_invalid(c, "Name does not comply with RFC 1035 standards");
+    if (may_create(c, org) < 0)
+        return -1;
+    snprintf(ret->org_guid, GUID_SIZE, "%s", org ? org : "");
+    if (str_set(&ret->name, name) < 0)
+        return fail_no_memory(c);
+    for (char *p = ret->name; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    int r = store_domain_insert(c->api->deps.store, ret, &err);
+    if (r == -EEXIST)
+        return fail_invalid(c, "The domain name \"%s\" is already in use", ret->name);
+    return r < 0 ? fail_internal(c, &err) : 0;
+}
+
 int create_domain(struct call *c) {
     static const struct field relations[] = {
         FIELD_RELATION("organization", false),
@@ -131,7 +147,6 @@ int create_domain(struct call *c) {
         FIELD_METADATA,
     };
     _cleanup_(domain_row_fini) struct domain_row d = {0};
-    struct error err = {0};
     bool internal = false;
     if (body_check_all(c, fields) < 0)
         return -1;
@@ -140,36 +155,22 @@ int create_domain(struct call *c) {
     body_bool(c->json, "internal", &internal);
     if (internal)
         return fail_invalid(c, "Internal domains are not supported by this platform");
-    if (!name_ok(name))
-        return fail_invalid(c, "Name does not comply with RFC 1035 standards");
-    if (may_create(c, org) < 0 || metadata_merge(c, c->json, &d.labels, &d.annotations) < 0)
+    if (metadata_merge(c, c->json, &d.labels, &d.annotations) < 0 ||
+        domain_create(c, name, org, &d) < 0)
         return -1;
-    snprintf(d.org_guid, GUID_SIZE, "%s", org ? org : "");
-    if (str_set(&d.name, name) < 0)
-        return fail_no_memory(c);
-    for (char *p = d.name; *p; p++)
-        *p = (char)tolower((unsigned char)*p);
-    int r = store_domain_insert(c->api->deps.store, &d, &err);
-    if (r == -EEXIST)
-        return fail_invalid(c, "The domain name \"%s\" is already in use", d.name);
-    if (r < 0)
-        return fail_internal(c, &err);
     return reply_json(c, 201, domain_json(c, &d));
 }
 
-int delete_domain(struct call *c) {
-    _cleanup_(domain_row_fini) struct domain_row d = {0};
+int domain_delete(struct call *c, const struct domain_row *d) {
     _cleanup_(route_rows_fini) struct route_rows routes = {0};
     _cleanup_(org_row_fini) struct org_row org = {0};
     struct store *store = c->api->deps.store;
     struct error err = {0};
-    if (load_domain(c, &d) < 0)
-        return -1;
-    if (!d.org_guid[0] && !c->identity.admin)
+    if (!d->org_guid[0] && !c->identity.admin)
         return fail_plain(c, CC_NOT_AUTHORIZED);
-    if (d.org_guid[0] && load_org(c, d.org_guid, NEED_WRITE, &org) < 0)
+    if (d->org_guid[0] && load_org(c, d->org_guid, NEED_WRITE, &org) < 0)
         return -1;
-    const char *guid = d.guid;
+    const char *guid = d->guid;
     struct store_filter filter = {"domain_guids", &guid, 1};
     struct store_query q = {.filters = &filter, .filter_count = 1};
     if (store_route_list(store, &q, &routes, &err) < 0)
@@ -180,7 +181,12 @@ int delete_domain(struct call *c) {
         if (store_route_delete(store, routes.v[i].guid, &err) < 0)
             return fail_internal(c, &err);
     }
-    if (store_domain_delete(store, d.guid, &err) < 0)
-        return fail_internal(c, &err);
+    return store_domain_delete(store, d->guid, &err) < 0 ? fail_internal(c, &err) : 0;
+}
+
+int delete_domain(struct call *c) {
+    _cleanup_(domain_row_fini) struct domain_row d = {0};
+    if (load_domain(c, c->params[0], &d) < 0 || domain_delete(c, &d) < 0)
+        return -1;
     return reply_job(c, "domain.delete");
 }

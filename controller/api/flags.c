@@ -29,9 +29,9 @@ int list_flags(struct call *c) {
     return reply_list(c, &l, n, list, NULL);
 }
 
-static int load_flag(struct call *c, struct flag *ret) {
+int load_flag(struct call *c, const char *name, struct flag *ret) {
     struct error err = {0};
-    int r = store_flag_get(c->api->deps.store, c->params[0], ret, &err);
+    int r = store_flag_get(c->api->deps.store, name, ret, &err);
     if (r == -ENOENT)
         return fail_not_found(c, "Feature flag");
     return r < 0 ? fail_internal(c, &err) : 0;
@@ -39,7 +39,19 @@ static int load_flag(struct call *c, struct flag *ret) {
 
 int get_flag(struct call *c) {
     _cleanup_(flag_fini) struct flag f = {0};
-    return load_flag(c, &f) < 0 ? -1 : reply_json(c, 200, flag_json(c, &f));
+    return load_flag(c, c->params[0], &f) < 0 ? -1 : reply_json(c, 200, flag_json(c, &f));
+}
+
+int flag_set(struct call *c, const char *name, bool enabled, const char *message,
+             struct flag *ret) {
+    struct error err = {0};
+    if (store_flag_set(c->api->deps.store, name, enabled, message, &err) < 0)
+        return fail_internal(c, &err);
+    if (record_event_on(c, "audit.feature_flag.update", "feature_flag", name, name, "", "",
+                        json_pack("{s:O}", "request", c->json)) < 0 ||
+        (str_eq(name, "diego_docker") && after_commit(c, AFTER_DESIRE_ALL, NULL) < 0))
+        return -1;
+    return load_flag(c, name, ret);
 }
 
 int update_flag(struct call *c) {
@@ -48,20 +60,14 @@ int update_flag(struct call *c) {
         {.name = "custom_error_message", .kind = FIELD_TEXT, .nullable = true, .max = 250},
     };
     _cleanup_(flag_fini) struct flag f = {0}, now = {0};
-    struct error err = {0};
     bool enabled = false;
-    if (load_flag(c, &f) < 0 || body_check_all(c, fields) < 0)
+    if (load_flag(c, c->params[0], &f) < 0 || body_check_all(c, fields) < 0)
         return -1;
     body_bool(c->json, "enabled", &enabled);
     const char *message = json_object_get(c->json, "custom_error_message")
                               ? body_text(c->json, "custom_error_message")
                               : f.error_message;
-    if (store_flag_set(c->api->deps.store, f.name, enabled, message, &err) < 0)
-        return fail_internal(c, &err);
-    if (record_event_on(c, "audit.feature_flag.update", "feature_flag", f.name, f.name, "", "",
-                        json_pack("{s:O}", "request", c->json)) < 0 ||
-        (str_eq(f.name, "diego_docker") && after_commit(c, AFTER_DESIRE_ALL, NULL) < 0) ||
-        load_flag(c, &now) < 0)
+    if (flag_set(c, f.name, enabled, message, &now) < 0)
         return -1;
     return reply_json(c, 200, flag_json(c, &now));
 }

@@ -3,9 +3,6 @@
 
 #include "controller/api/resources.h"
 
-/* A fixed name for "unlimited": clients ask for the quota that an org names. */
-#define QUOTA_GUID "d0000000-0000-4000-8000-000000000001"
-
 json_t *org_json(struct call *c, const struct org_row *o) {
     json_t *links =
         json_pack("{s:o,s:o,s:o,s:o}", "self", json_link(c, "/v3/organizations/%s", o->guid),
@@ -61,31 +58,41 @@ static int saved(struct call *c, int r, const struct org_row *org, const struct 
 static int take_org(struct call *c, struct org_row *org) {
     const char *name = body_text(c->json, "name");
     body_bool(c->json, "suspended", &org->suspended);
-    if (name && (app_name_ok(c, name) < 0 || str_set(&org->name, name) < 0))
-        return c->errors ? -1 : fail_no_memory(c);
+    if (name && str_set(&org->name, name) < 0)
+        return fail_no_memory(c);
     return metadata_merge(c, c->json, &org->labels, &org->annotations);
+}
+
+int org_create(struct call *c, struct org_row *org) {
+    struct error err = {0};
+    if (app_name_ok(c, org->name) < 0 ||
+        saved(c, store_org_insert(c->api->deps.store, org, &err), org, &err) < 0)
+        return -1;
+    return record_event_on(c, "audit.organization.create", "organization", org->guid, org->name, "",
+                           org->guid, NULL);
+}
+
+int org_update(struct call *c, struct org_row *org) {
+    struct error err = {0};
+    if (app_name_ok(c, org->name) < 0)
+        return -1;
+    return saved(c, store_org_update(c->api->deps.store, org, &err), org, &err);
 }
 
 int create_org(struct call *c) {
     _cleanup_(org_row_fini) struct org_row org = {0};
-    struct error err = {0};
-    if (body_check_all(c, org_fields) < 0 || take_org(c, &org) < 0 ||
-        saved(c, store_org_insert(c->api->deps.store, &org, &err), &org, &err) < 0 ||
-        record_event_on(c, "audit.organization.create", "organization", org.guid, org.name, "",
-                        org.guid, NULL) < 0)
+    if (body_check_all(c, org_fields) < 0 || take_org(c, &org) < 0 || org_create(c, &org) < 0)
         return -1;
     return reply_json(c, 201, org_json(c, &org));
 }
 
 int update_org(struct call *c) {
     _cleanup_(org_row_fini) struct org_row org = {0};
-    struct error err = {0};
     if (load_org(c, c->params[0], NEED_WRITE, &org) < 0 || body_check_all(c, org_update_fields) < 0)
         return -1;
     if (json_object_get(c->json, "suspended") && !c->identity.admin)
         return fail_plain(c, CC_NOT_AUTHORIZED);
-    if (take_org(c, &org) < 0 ||
-        saved(c, store_org_update(c->api->deps.store, &org, &err), &org, &err) < 0)
+    if (take_org(c, &org) < 0 || org_update(c, &org) < 0)
         return -1;
     return reply_json(c, 200, org_json(c, &org));
 }

@@ -100,6 +100,26 @@ static int load_app_of_package(struct call *c, struct app_row *app) {
                                        "it.");
 }
 
+int package_create(struct call *c, const struct app_row *app, const char *image,
+                   const char *username, const char *password, struct package_row *ret) {
+    struct error err = {0};
+    if (check_image(c, image) < 0)
+        return -1;
+    memcpy(ret->app_guid, app->guid, GUID_SIZE);
+    if (str_set(&ret->type, "docker") < 0 || str_set(&ret->state, "READY") < 0 ||
+        str_set(&ret->image, image) < 0 ||
+        (!str_empty(username) && (str_set(&ret->username, username) < 0 ||
+                                  str_set(&ret->password, password ? password : "") < 0)))
+        return fail_no_memory(c);
+    if (store_package_insert(c->api->deps.store, ret, &err) < 0)
+        return fail_internal(c, &err);
+    if (app_trim(c, app) < 0)
+        return -1;
+    return record_event(c, "audit.app.package.create", app,
+                        json_pack("{s:s,s:{s:s,s:s}}", "package_guid", ret->guid, "request", "type",
+                                  "docker", "image", image));
+}
+
 int create_package(struct call *c) {
     static const struct field app_field[] = {FIELD_RELATION("app", true)};
     static const struct field data_fields[] = {
@@ -115,31 +135,15 @@ int create_package(struct call *c) {
     };
     _cleanup_(app_row_fini) struct app_row app = {0};
     _cleanup_(package_row_fini) struct package_row p = {0};
-    struct error err = {0};
     const char *type = body_text(c->json, "type");
     if (type && !str_eq(type, "docker"))
         return fail_invalid(c, "Type must be 'docker': this platform runs Docker images");
     if (body_check_all(c, fields) < 0 || load_app_of_package(c, &app) < 0)
         return -1;
-    const char *image = body_text(c->json, "data.image"),
-               *username = body_text(c->json, "data.username"),
-               *password = body_text(c->json, "data.password");
-    if (check_image(c, image) < 0)
-        return -1;
-    memcpy(p.app_guid, app.guid, GUID_SIZE);
-    if (str_set(&p.type, "docker") < 0 || str_set(&p.state, "READY") < 0 ||
-        str_set(&p.image, image) < 0 ||
-        (!str_empty(username) && (str_set(&p.username, username) < 0 ||
-                                  str_set(&p.password, password ? password : "") < 0)))
-        return fail_no_memory(c);
-    if (metadata_merge(c, c->json, &p.labels, &p.annotations) < 0)
-        return -1;
-    if (store_package_insert(c->api->deps.store, &p, &err) < 0)
-        return fail_internal(c, &err);
-    if (app_trim(c, &app) < 0 ||
-        record_event(c, "audit.app.package.create", &app,
-                     json_pack("{s:s,s:{s:s,s:s}}", "package_guid", p.guid, "request", "type",
-                               "docker", "image", image)) < 0)
+    if (metadata_merge(c, c->json, &p.labels, &p.annotations) < 0 ||
+        package_create(c, &app, body_text(c->json, "data.image"),
+                       body_text(c->json, "data.username"), body_text(c->json, "data.password"),
+                       &p) < 0)
         return -1;
     return reply_json(c, 201, package_json(c, &p));
 }

@@ -216,6 +216,24 @@ static int take_check(struct call *c, const json_t *check, char **type, char **e
     return 0;
 }
 
+int process_take_health(struct call *c, struct process_row *p, const json_t *check) {
+    if (take_check(c, check, &p->health_type, &p->health_endpoint, &p->health_invocation_s,
+                   &p->health_interval_s) < 0)
+        return -1;
+    take_seconds(check, "data.timeout", &p->health_timeout_s);
+    return 0;
+}
+
+int process_update(struct call *c, const struct app_row *app, struct process_row *p, bool renew) {
+    if (app->started && renew)
+        process_renew(p);
+    if (process_save(c, p) < 0 ||
+        record_event(c, "audit.app.process.update", app,
+                     json_pack("{s:s,s:s}", "process_guid", p->guid, "process_type", p->type)) < 0)
+        return -1;
+    return after_commit(c, AFTER_DESIRE_APP, app->guid);
+}
+
 static int update(struct call *c, struct process_row *p) {
     _cleanup_(app_row_fini) struct app_row app = {0};
     if (body_check_all(c, update_fields) < 0 || load_app(c, p->app_guid, NEED_WRITE, &app) < 0)
@@ -229,22 +247,13 @@ static int update(struct call *c, struct process_row *p) {
         free(p->command);
         p->command = NULL;
     }
-    if (json_is_object(health)) {
-        if (take_check(c, health, &p->health_type, &p->health_endpoint, &p->health_invocation_s,
-                       &p->health_interval_s) < 0)
-            return -1;
-        take_seconds(health, "data.timeout", &p->health_timeout_s);
-    }
+    if (json_is_object(health) && process_take_health(c, p, health) < 0)
+        return -1;
     if (json_is_object(ready) && take_check(c, ready, &p->ready_type, &p->ready_endpoint,
                                             &p->ready_invocation_s, &p->ready_interval_s) < 0)
         return -1;
-    if (app.started && (json_is_object(health) || json_is_object(ready)))
-        process_renew(p);
-    if (metadata_merge(c, c->json, &p->labels, &p->annotations) < 0 || process_save(c, p) < 0 ||
-        record_event(c, "audit.app.process.update", &app,
-                     json_pack("{s:s,s:s}", "process_guid", p->guid, "process_type", p->type)) <
-            0 ||
-        after_commit(c, AFTER_DESIRE_APP, app.guid) < 0)
+    if (metadata_merge(c, c->json, &p->labels, &p->annotations) < 0 ||
+        process_update(c, &app, p, json_is_object(health) || json_is_object(ready)) < 0)
         return -1;
     return reply_json(c, 200, process_json(c, p, false));
 }
@@ -269,6 +278,24 @@ static int scaling_allowed(struct call *c) {
     return fail(c, CC_FEATURE_DISABLED, "Feature Disabled: app_scaling");
 }
 
+int process_scale(struct call *c, const struct app_row *app, struct process_row *p,
+                  const struct process_size *to) {
+    if (scaling_allowed(c) < 0)
+        return -1;
+    if (app->started && to->memory_mb != p->memory_mb)
+        process_renew(p);
+    p->instances = to->instances;
+    p->memory_mb = to->memory_mb;
+    p->disk_mb = to->disk_mb;
+    p->log_rate = to->log_rate;
+    if (process_save(c, p) < 0 ||
+        record_event(c, "audit.app.process.scale", app,
+                     json_pack("{s:s,s:s,s:O}", "process_guid", p->guid, "process_type", p->type,
+                               "request", c->json)) < 0)
+        return -1;
+    return after_commit(c, AFTER_DESIRE_APP, app->guid);
+}
+
 static int scale(struct call *c, struct process_row *p) {
     const struct api_config *config = &c->api->config;
     const struct field fields[] = {
@@ -284,26 +311,19 @@ static int scale(struct call *c, struct process_row *p) {
          .max = INT32_MAX},
     };
     _cleanup_(app_row_fini) struct app_row app = {0};
-    int64_t instances, memory, disk, rate;
+    struct process_size to = {p->instances, p->memory_mb, p->disk_mb, p->log_rate};
+    int64_t value;
     if (scaling_allowed(c) < 0 || body_check_all(c, fields) < 0 ||
         load_app(c, p->app_guid, NEED_WRITE, &app) < 0)
         return -1;
-    if (body_int(c->json, "instances", &instances))
-        p->instances = (uint64_t)instances;
-    if (body_int(c->json, "disk_in_mb", &disk))
-        p->disk_mb = (uint64_t)disk;
-    if (body_int(c->json, "log_rate_limit_in_bytes_per_second", &rate))
-        p->log_rate = rate;
-    if (body_int(c->json, "memory_in_mb", &memory) && (uint64_t)memory != p->memory_mb) {
-        p->memory_mb = (uint64_t)memory;
-        if (app.started)
-            process_renew(p);
-    }
-    if (process_save(c, p) < 0 ||
-        record_event(c, "audit.app.process.scale", &app,
-                     json_pack("{s:s,s:s,s:O}", "process_guid", p->guid, "process_type", p->type,
-                               "request", c->json)) < 0 ||
-        after_commit(c, AFTER_DESIRE_APP, app.guid) < 0)
+    if (body_int(c->json, "instances", &value))
+        to.instances = (uint64_t)value;
+    if (body_int(c->json, "memory_in_mb", &value))
+        to.memory_mb = (uint64_t)value;
+    if (body_int(c->json, "disk_in_mb", &value))
+        to.disk_mb = (uint64_t)value;
+    body_int(c->json, "log_rate_limit_in_bytes_per_second", &to.log_rate);
+    if (process_scale(c, &app, p, &to) < 0)
         return -1;
     return reply_json(c, 202, process_json(c, p, false));
 }
@@ -322,7 +342,7 @@ int scale_app_process(struct call *c) {
  * ------------------------------------------------------------------------
  */
 
-static int terminate(struct call *c, const struct process_row *p, const char *index_text) {
+int process_restart_instance(struct call *c, const struct process_row *p, const char *index_text) {
     _cleanup_(app_row_fini) struct app_row app = {0};
     uint64_t index = 0;
     if (load_app(c, p->app_guid, NEED_WRITE, &app) < 0)
@@ -341,12 +361,12 @@ int restart_instance(struct call *c) {
     _cleanup_(process_row_fini) struct process_row p = {0};
     if (load_process(c, c->params[0], NEED_WRITE, &p) < 0)
         return -1;
-    return terminate(c, &p, c->params[1]);
+    return process_restart_instance(c, &p, c->params[1]);
 }
 
 int restart_app_instance(struct call *c) {
     _cleanup_(process_row_fini) struct process_row p = {0};
     if (load_app_process(c, c->params[0], c->params[1], NEED_WRITE, &p) < 0)
         return -1;
-    return terminate(c, &p, c->params[2]);
+    return process_restart_instance(c, &p, c->params[2]);
 }

@@ -5,6 +5,7 @@
 #define CONTROLLER_API_RESOURCES_H
 
 #include "controller/api/internal.h"
+#include "controller/store/flags.h"
 
 /* info.c */
 int get_root(struct call *c);
@@ -137,19 +138,46 @@ int app_name_ok(struct call *c, const char *name);
 /* Refuses with 403 330002 while diego_docker is off. */
 int need_docker(struct call *c, const struct app_row *app);
 int app_update(struct call *c, struct app_row *app); /* 422 when the name is taken */
+/* Starts it anew with its current droplet. `event`: "audit.app.start" or "audit.app.restart". */
+int app_start(struct call *c, struct app_row *app, const char *event);
+int app_stop(struct call *c, struct app_row *app);
+int app_delete(struct call *c, const struct app_row *app);
 
 /* app_env.c: merges `vars` (a JSON object; null deletes) into the app's environment. `prefix`
  * begins each error. */
 int env_merge(struct call *c, struct app_row *app, const json_t *vars, const char *prefix);
+/* All that an app's environment is made of; `own` names the group that the user set. */
+json_t *app_env_json(struct call *c, const struct app_row *app, const char *own);
 
 /* processes.c */
 int process_create(struct call *c, const char *app_guid, const char *type, struct process_row *ret);
 /* The version changes: what runs is replaced. */
 void process_renew(struct process_row *p);
 int process_save(struct call *c, struct process_row *p);
+/* Saves a changed process; `renew`: what runs is replaced. */
+int process_update(struct call *c, const struct app_row *app, struct process_row *p, bool renew);
+/* {"type","data":{"timeout","invocation_timeout","interval","endpoint"}}, what is there of it. */
+int process_take_health(struct call *c, struct process_row *p, const json_t *check);
+struct process_size {
+    uint64_t instances, memory_mb, disk_mb;
+    int64_t log_rate;
+};
+int process_scale(struct call *c, const struct app_row *app, struct process_row *p,
+                  const struct process_size *to);
+/* Answers 204, or fails with 404. */
+int process_restart_instance(struct call *c, const struct process_row *p, const char *index_text);
+/* stats.c: what runs of a process, one object an index, as v3 shows it. 1: nothing runs yet and the
+ * call is held. */
+int process_stats(struct call *c, const struct app_row *app, const struct process_row *p,
+                  json_t **ret);
 
 /* packages.c: drops all but the last few packages, builds and droplets of an app. */
 int app_trim(struct call *c, const struct app_row *app);
+int package_create(struct call *c, const struct app_row *app, const char *image,
+                   const char *username, const char *password, struct package_row *ret);
+/* builds.c: stages the package after the commit. *ret: what is not default. */
+int build_create(struct call *c, const struct app_row *app, const struct package_row *package,
+                 struct build_row *ret);
 
 /* routes.c */
 struct route_wish {
@@ -159,6 +187,10 @@ struct route_wish {
 /* Creates it; 422 when it is taken or no route. */
 int route_create(struct call *c, const struct route_wish *wish, const char *space_guid,
                  struct route_row *ret);
+/* Where a new route of the caller's shall lie: space and domain, both fit for it. */
+int route_place(struct call *c, const char *space_guid, const char *domain_guid,
+                struct space_row *space, struct domain_row *domain);
+int route_delete(struct call *c, const struct route_row *r);
 /* 0 found, 1 none, -1 failed. */
 int route_find(struct call *c, const struct route_wish *wish, struct route_row *ret);
 /* NULL when it is well formed, else why not. */
@@ -167,6 +199,7 @@ const char *route_path_problem(const char *path);
 /* destinations.c: maps an app; mapping twice does nothing. `port` 0: the image's own. */
 int destination_add(struct call *c, const struct route_row *route, const struct app_row *app,
                     const char *process_type, uint64_t port, const char *protocol);
+int destination_remove(struct call *c, const struct destination_row *row);
 /* The destinations of a route; NULL: not to be had. */
 json_t *destinations_json(struct call *c, const char *route_guid);
 json_t *destination_json(const struct destination_row *row);
@@ -174,6 +207,28 @@ json_t *destination_json(const struct destination_row *row);
 int destinations_desire(struct call *c, const char *route_guid);
 /* domains.c: the first shared domain, else the org's first. 0 or -1 (422 when there is none). */
 int default_domain(struct call *c, const char *org_guid, struct domain_row *ret);
+int load_domain(struct call *c, const char *guid, struct domain_row *ret);
+int domain_create(struct call *c, const char *name, const char *org, struct domain_row *ret);
+int domain_delete(struct call *c, const struct domain_row *d);
+/* orgs.c, spaces.c: 422 when the name is taken. */
+int org_create(struct call *c, struct org_row *org);
+int org_update(struct call *c, struct org_row *org);
+int space_create(struct call *c, struct space_row *space);
+int space_update(struct call *c, struct space_row *space);
+int space_delete(struct call *c, const struct space_row *space);
+/* users.c */
+struct role_wish {
+    const char *type, *place;         /* "space_developer"; the guid of a space or an org */
+    const char *user_guid, *username; /* one of them */
+};
+/* `again_ok`: a role that the user has already is no error. */
+int role_grant(struct call *c, const struct role_wish *wish, bool again_ok, struct role_row *ret);
+int role_revoke(struct call *c, const struct role_row *role);
+/* A fixed name for "unlimited": clients ask for the quota that an org names. */
+#define QUOTA_GUID "d0000000-0000-4000-8000-000000000001"
+/* flags.c */
+int load_flag(struct call *c, const char *name, struct flag *ret);
+int flag_set(struct call *c, const char *name, bool enabled, const char *message, struct flag *ret);
 
 /* events.c: an audit event by the caller. Takes `data` (NULL: {}). */
 int record_event(struct call *c, const char *type, const struct app_row *app, json_t *data);

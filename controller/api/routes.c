@@ -209,11 +209,11 @@ static int creation_allowed(struct call *c) {
     return fail(c, CC_FEATURE_DISABLED, "Feature Disabled: route_creation");
 }
 
-static int load_space_and_domain(struct call *c, struct space_row *space,
-                                 struct domain_row *domain) {
+int route_place(struct call *c, const char *space_guid, const char *domain_guid,
+                struct space_row *space, struct domain_row *domain) {
     struct store *store = c->api->deps.store;
-    const char *space_guid = body_text(c->json, "relationships.space.data.guid"),
-               *domain_guid = body_text(c->json, "relationships.domain.data.guid");
+    if (creation_allowed(c) < 0)
+        return -1;
     if (store_space_get(store, space_guid, space, NULL) < 0 ||
         need_space(c, space->guid, NEED_WRITE, "Space") < 0)
         return c->errors
@@ -245,8 +245,9 @@ int create_route(struct call *c) {
     _cleanup_(domain_row_fini) struct domain_row domain = {0};
     _cleanup_(route_row_fini) struct route_row r = {0};
     int64_t port = 0;
-    if (body_check_all(c, fields) < 0 || creation_allowed(c) < 0 ||
-        load_space_and_domain(c, &space, &domain) < 0)
+    if (body_check_all(c, fields) < 0 ||
+        route_place(c, body_text(c->json, "relationships.space.data.guid"),
+                    body_text(c->json, "relationships.domain.data.guid"), &space, &domain) < 0)
         return -1;
     if (body_int(c->json, "port", &port))
         return fail_invalid(c, "Ports are not supported for domains of type 'http'.");
@@ -277,15 +278,19 @@ int update_route(struct call *c) {
  * ---------------------------------------------------------------------------------------
  */
 
+int route_delete(struct call *c, const struct route_row *r) {
+    struct error err = {0};
+    if (destinations_desire(c, r->guid) < 0)
+        return -1;
+    if (store_route_delete(c->api->deps.store, r->guid, &err) < 0)
+        return fail_internal(c, &err);
+    return record_event_on(c, "audit.route.delete-request", "route", r->guid, r->host,
+                           r->space_guid, "", NULL);
+}
+
 int delete_route(struct call *c) {
     _cleanup_(route_row_fini) struct route_row r = {0};
-    struct error err = {0};
-    if (load_route(c, c->params[0], NEED_WRITE, &r) < 0 || destinations_desire(c, r.guid) < 0)
-        return -1;
-    if (store_route_delete(c->api->deps.store, r.guid, &err) < 0)
-        return fail_internal(c, &err);
-    if (record_event_on(c, "audit.route.delete-request", "route", r.guid, r.host, r.space_guid, "",
-                        NULL) < 0)
+    if (load_route(c, c->params[0], NEED_WRITE, &r) < 0 || route_delete(c, &r) < 0)
         return -1;
     return reply_job(c, "route.delete");
 }

@@ -60,6 +60,15 @@ static int saved(struct call *c, int r, const struct error *err) {
     return r < 0 ? fail_internal(c, err) : 0;
 }
 
+int space_create(struct call *c, struct space_row *space) {
+    struct error err = {0};
+    if (app_name_ok(c, space->name) < 0 ||
+        saved(c, store_space_insert(c->api->deps.store, space, &err), &err) < 0)
+        return -1;
+    return record_event_on(c, "audit.space.create", "space", space->guid, space->name, space->guid,
+                           space->org_guid, NULL);
+}
+
 int create_space(struct call *c) {
     static const struct field org_field[] = {FIELD_RELATION("organization", true)};
     static const struct field fields[] = {
@@ -69,8 +78,7 @@ int create_space(struct call *c) {
     };
     _cleanup_(space_row_fini) struct space_row space = {.ssh = true};
     _cleanup_(org_row_fini) struct org_row org = {0};
-    struct error err = {0};
-    if (body_check_all(c, fields) < 0 || app_name_ok(c, body_text(c->json, "name")) < 0 ||
+    if (body_check_all(c, fields) < 0 ||
         load_org(c, body_text(c->json, "relationships.organization.data.guid"), NEED_WRITE, &org) <
             0)
         return -1;
@@ -78,43 +86,45 @@ int create_space(struct call *c) {
     if (str_set(&space.name, body_text(c->json, "name")) < 0)
         return fail_no_memory(c);
     if (metadata_merge(c, c->json, &space.labels, &space.annotations) < 0 ||
-        saved(c, store_space_insert(c->api->deps.store, &space, &err), &err) < 0 ||
-        record_event_on(c, "audit.space.create", "space", space.guid, space.name, space.guid,
-                        org.guid, NULL) < 0)
+        space_create(c, &space) < 0)
         return -1;
     return reply_json(c, 201, space_json(c, &space));
+}
+
+int space_update(struct call *c, struct space_row *space) {
+    struct error err = {0};
+    if (app_name_ok(c, space->name) < 0)
+        return -1;
+    return saved(c, store_space_update(c->api->deps.store, space, &err), &err);
 }
 
 int update_space(struct call *c) {
     static const struct field fields[] = {{.name = "name", .kind = FIELD_TEXT, .min = 1},
                                           FIELD_METADATA};
     _cleanup_(space_row_fini) struct space_row space = {0};
-    struct error err = {0};
     if (load_space(c, c->params[0], NEED_WRITE, &space) < 0 || body_check_all(c, fields) < 0)
         return -1;
     const char *name = body_text(c->json, "name");
-    if (name && (app_name_ok(c, name) < 0 || str_set(&space.name, name) < 0))
-        return c->errors ? -1 : fail_no_memory(c);
+    if (name && str_set(&space.name, name) < 0)
+        return fail_no_memory(c);
     if (metadata_merge(c, c->json, &space.labels, &space.annotations) < 0 ||
-        saved(c, store_space_update(c->api->deps.store, &space, &err), &err) < 0)
+        space_update(c, &space) < 0)
         return -1;
     return reply_json(c, 200, space_json(c, &space));
 }
 
 /* All that lives in the space goes with it. */
-int delete_space(struct call *c) {
+int space_delete(struct call *c, const struct space_row *space) {
     struct store *store = c->api->deps.store;
-    _cleanup_(space_row_fini) struct space_row space = {0};
     _cleanup_(org_row_fini) struct org_row org = {0};
     _cleanup_(app_rows_fini) struct app_rows apps = {0};
     _cleanup_(route_rows_fini) struct route_rows routes = {0};
     struct error err = {0};
-    if (load_space(c, c->params[0], NEED_READ, &space) < 0 ||
-        load_org(c, space.org_guid, NEED_WRITE, &org) < 0)
-        return -1;
-    const char *guid = space.guid;
+    const char *guid = space->guid;
     struct store_filter filter = {"space_guids", &guid, 1};
     struct store_query q = {.filters = &filter, .filter_count = 1};
+    if (load_org(c, space->org_guid, NEED_WRITE, &org) < 0)
+        return -1;
     if (store_app_list(store, &q, &apps, &err) < 0 ||
         store_route_list(store, &q, &routes, &err) < 0)
         return fail_internal(c, &err);
@@ -127,10 +137,15 @@ int delete_space(struct call *c) {
     for (size_t i = 0; i < routes.n; i++)
         if (store_route_delete(store, routes.v[i].guid, &err) < 0)
             return fail_internal(c, &err);
-    if (store_space_delete(store, space.guid, &err) < 0)
+    if (store_space_delete(store, space->guid, &err) < 0)
         return fail_internal(c, &err);
-    if (record_event_on(c, "audit.space.delete-request", "space", space.guid, space.name, "",
-                        org.guid, NULL) < 0)
+    return record_event_on(c, "audit.space.delete-request", "space", space->guid, space->name, "",
+                           org.guid, NULL);
+}
+
+int delete_space(struct call *c) {
+    _cleanup_(space_row_fini) struct space_row space = {0};
+    if (load_space(c, c->params[0], NEED_READ, &space) < 0 || space_delete(c, &space) < 0)
         return -1;
     return reply_job(c, "space.delete");
 }

@@ -101,29 +101,42 @@ static void on_actual(void *arg, const struct lrp_actual *a) {
     s->slots[a->index] = actual_json(s, a);
 }
 
-static int reply_stats(struct call *c, const struct process_row *p) {
-    _cleanup_(app_row_fini) struct app_row app = {0};
-    if (load_app(c, p->app_guid, NEED_READ, &app) < 0)
-        return -1;
-    struct stats s = {.process = p, .started = app.started, .now_ms = clock_mono_ms()};
+static void drop_slots(struct stats *s) {
+    for (uint64_t i = 0; i < s->process->instances; i++)
+        json_decref(s->slots[i]);
+    free(s->slots);
+}
+
+int process_stats(struct call *c, const struct app_row *app, const struct process_row *p,
+                  json_t **ret) {
+    struct stats s = {.process = p, .started = app->started, .now_ms = clock_mono_ms()};
     if (p->instances && !(s.slots = mem_calloc(p->instances, sizeof *s.slots)))
         return fail_no_memory(c);
-    if (app.started)
+    if (app->started)
         lrp_instances(c->api->deps.lrp, p->guid, on_actual, &s);
-    bool fresh = clock_wall_ns() < app.updated_ns + HOLD_FRESH_NS;
-    if (app.started && p->instances && fresh && !s.any_running && !s.any_other &&
+    bool fresh = clock_wall_ns() < app->updated_ns + HOLD_FRESH_NS;
+    if (app->started && p->instances && fresh && !s.any_running && !s.any_other &&
         call_hold(c, HOLD_MS)) {
-        for (uint64_t i = 0; i < p->instances; i++)
-            json_decref(s.slots[i]);
-        free(s.slots);
-        return 0;
+        drop_slots(&s);
+        return 1;
     }
-    json_t *list = json_array();
+    *ret = json_array();
     for (uint64_t i = 0; i < p->instances; i++)
         json_array_append_new(
-            list,
-            s.slots[i] ? s.slots[i] : down_json(p, i, app.started && fresh ? "STARTING" : "DOWN"));
+            *ret,
+            s.slots[i] ? s.slots[i] : down_json(p, i, app->started && fresh ? "STARTING" : "DOWN"));
     free(s.slots);
+    return 0;
+}
+
+static int reply_stats(struct call *c, const struct process_row *p) {
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    json_t *list = NULL;
+    if (load_app(c, p->app_guid, NEED_READ, &app) < 0)
+        return -1;
+    int r = process_stats(c, &app, p, &list);
+    if (r)
+        return MIN(r, 0); /* failed, or held */
     return reply_json(c, 200, json_pack("{s:o}", "resources", list));
 }
 

@@ -109,10 +109,9 @@ static int may_manage(struct call *c, const struct role_row *role, const char *s
     return access == STORE_ACCESS_WRITE ? 0 : fail_plain(c, CC_NOT_AUTHORIZED);
 }
 
-static int find_user_of_role(struct call *c, struct user_row *user) {
+static int find_user_of_role(struct call *c, const char *guid, const char *name,
+                             struct user_row *user) {
     struct error err = {0};
-    const char *guid = body_text(c->json, "relationships.user.data.guid"),
-               *name = body_text(c->json, "relationships.user.data.username");
     if (!guid && !name)
         return fail_invalid(c, "User must be given by guid or by username");
     int r = guid ? store_user_get(c->api->deps.store, guid, user, &err)
@@ -126,11 +125,9 @@ static int find_user_of_role(struct call *c, struct user_row *user) {
 }
 
 /* The space or the org that the role is in, as its type says. */
-static int place_role(struct call *c, struct role_row *role, struct space_row *space,
-                      struct org_row *org) {
+static int place_role(struct call *c, struct role_row *role, const char *guid,
+                      struct space_row *space, struct org_row *org) {
     bool in_space = str_starts(role->type, "space_");
-    const char *guid = body_text(c->json, in_space ? "relationships.space.data.guid"
-                                                   : "relationships.organization.data.guid");
     if (!guid)
         return fail_invalid(c, "Relationships must name the %s of the role",
                             in_space ? "space" : "organization");
@@ -141,6 +138,25 @@ static int place_role(struct call *c, struct role_row *role, struct space_row *s
     memcpy(in_space ? role->space_guid : role->org_guid, in_space ? space->guid : org->guid,
            GUID_SIZE);
     return may_manage(c, role, space->org_guid);
+}
+
+int role_grant(struct call *c, const struct role_wish *wish, bool again_ok, struct role_row *ret) {
+    _cleanup_(user_row_fini) struct user_row user = {0};
+    _cleanup_(space_row_fini) struct space_row space = {0};
+    _cleanup_(org_row_fini) struct org_row org = {0};
+    struct error err = {0};
+    if (str_set(&ret->type, wish->type) < 0)
+        return fail_no_memory(c);
+    if (place_role(c, ret, wish->place, &space, &org) < 0 ||
+        find_user_of_role(c, wish->user_guid, wish->username, &user) < 0)
+        return -1;
+    memcpy(ret->user_guid, user.guid, GUID_SIZE);
+    int r = store_role_insert(c->api->deps.store, ret, &err);
+    if (r == -EEXIST && !again_ok)
+        return fail_invalid(c, "User '%s' already has '%s' role in %s '%s'.", user.username,
+                            ret->type, space.name ? "space" : "organization",
+                            space.name ? space.name : org.name);
+    return r < 0 && r != -EEXIST ? fail_internal(c, &err) : 0;
 }
 
 int create_role(struct call *c) {
@@ -160,26 +176,21 @@ int create_role(struct call *c) {
         FIELD_OF("relationships", true, relations),
     };
     _cleanup_(role_row_fini) struct role_row role = {0};
-    _cleanup_(user_row_fini) struct user_row user = {0};
-    _cleanup_(space_row_fini) struct space_row space = {0};
-    _cleanup_(org_row_fini) struct org_row org = {0};
-    struct error err = {0};
     if (body_check_all(c, fields) < 0)
         return -1;
     if (!role_known(body_text(c->json, "type")))
         return fail_invalid(c, "Type must be one of the allowed types");
-    if (str_set(&role.type, body_text(c->json, "type")) < 0)
-        return fail_no_memory(c);
-    if (place_role(c, &role, &space, &org) < 0 || find_user_of_role(c, &user) < 0)
+    const char *type = body_text(c->json, "type");
+    const struct role_wish wish = {
+        .type = type,
+        .place =
+            body_text(c->json, str_starts(type, "space_") ? "relationships.space.data.guid"
+                                                          : "relationships.organization.data.guid"),
+        .user_guid = body_text(c->json, "relationships.user.data.guid"),
+        .username = body_text(c->json, "relationships.user.data.username"),
+    };
+    if (role_grant(c, &wish, false, &role) < 0)
         return -1;
-    memcpy(role.user_guid, user.guid, GUID_SIZE);
-    int r = store_role_insert(c->api->deps.store, &role, &err);
-    if (r == -EEXIST)
-        return fail_invalid(c, "User '%s' already has '%s' role in %s '%s'.", user.username,
-                            role.type, space.name ? "space" : "organization",
-                            space.name ? space.name : org.name);
-    if (r < 0)
-        return fail_internal(c, &err);
     return reply_json(c, 201, role_json(c, &role));
 }
 
@@ -198,18 +209,23 @@ int get_role(struct call *c) {
     return load_role(c, &role) < 0 ? -1 : reply_json(c, 200, role_json(c, &role));
 }
 
+int role_revoke(struct call *c, const struct role_row *role) {
+    _cleanup_(space_row_fini) struct space_row space = {0};
+    struct error err = {0};
+    if (role->space_guid[0])
+        (void)store_space_get(c->api->deps.store, role->space_guid, &space, NULL);
+    if (may_manage(c, role, space.org_guid) < 0)
+        return -1;
+    return store_role_delete(c->api->deps.store, role->guid, &err) < 0 ? fail_internal(c, &err) : 0;
+}
+
 int delete_role(struct call *c) {
     _cleanup_(role_row_fini) struct role_row role = {0};
-    _cleanup_(space_row_fini) struct space_row space = {0};
     struct error err = {0};
     int r = store_role_get(c->api->deps.store, c->params[0], &role, &err);
     if (r < 0)
         return r == -ENOENT ? fail_not_found(c, "Role") : fail_internal(c, &err);
-    if (role.space_guid[0])
-        (void)store_space_get(c->api->deps.store, role.space_guid, &space, NULL);
-    if (may_manage(c, &role, space.org_guid) < 0)
+    if (role_revoke(c, &role) < 0)
         return -1;
-    if (store_role_delete(c->api->deps.store, role.guid, &err) < 0)
-        return fail_internal(c, &err);
     return reply_job(c, "role.delete");
 }
