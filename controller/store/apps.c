@@ -1,6 +1,7 @@
 #include "controller/store/apps.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "controller/store/internal.h"
 
@@ -13,6 +14,8 @@ static const struct column app_columns[] = {
     COLUMN(app_row, COLUMN_SEALED, env),
     COLUMN(app_row, COLUMN_GUID, droplet_guid),
     COLUMN(app_row, COLUMN_BOOL, ssh),
+    COLUMN(app_row, COLUMN_BOOL, revisions_off),
+    COLUMN(app_row, COLUMN_GUID, revision_guid),
     COLUMN_METADATA(app_row),
     COLUMN_READ(app_row, COLUMN_TEXT, space_name, "s.name"),
     COLUMN_READ(app_row, COLUMN_GUID, org_guid, "s.org_guid"),
@@ -60,6 +63,8 @@ static const struct column process_columns[] = {
     COLUMN(process_row, COLUMN_U64, ready_invocation_s),
     COLUMN(process_row, COLUMN_U64, ready_interval_s),
     COLUMN(process_row, COLUMN_GUID, version),
+    COLUMN(process_row, COLUMN_BOOL, rolling),
+    COLUMN(process_row, COLUMN_U64, rolled),
     COLUMN_METADATA(process_row),
     COLUMN_READ(process_row, COLUMN_GUID, space_guid, "a.space_guid"),
 };
@@ -85,10 +90,27 @@ static const struct table process_table = {
 };
 STORE_DEFINE(process)
 
+void process_lrp_guid(const struct process_row *p, char buf[static 2 * GUID_SIZE]) {
+    snprintf(buf, 2 * GUID_SIZE, "%s-%s", *p->old_of ? p->old_of : p->guid, p->version);
+}
+
+uint64_t process_wanted(const struct process_row *p) {
+    return p->rolling ? MIN(p->rolled, p->instances) : p->instances;
+}
+
+int run_info_open(struct store *s, const char *version, sqlite3_stmt *stmt, void **ret,
+                  size_t *ret_n, struct error *err) {
+    char *plain = NULL;
+    int r = seal_open(s->seal_key, "processes.run_info", version, sqlite3_column_blob(stmt, 0),
+                      (size_t)sqlite3_column_bytes(stmt, 0), &plain, ret_n, err);
+    if (r == 0)
+        *ret = plain;
+    return r;
+}
+
 int store_process_run_info(struct store *s, const char *process_guid, const char *version,
                            void **ret, size_t *ret_n, struct error *err) {
     _cleanup_(sql_donep) sqlite3_stmt *stmt = NULL;
-    char *plain = NULL;
     int r = sql_prepare(s,
                         "SELECT run_info FROM processes WHERE guid = ?1 AND version = ?2"
                         " AND run_version = ?2",
@@ -101,11 +123,7 @@ int store_process_run_info(struct store *s, const char *process_guid, const char
         return r;
     if (r == 0)
         return error_set(err, -ENOENT, "nothing is kept for version %s", version);
-    r = seal_open(s->seal_key, "processes.run_info", version, sqlite3_column_blob(stmt, 0),
-                  (size_t)sqlite3_column_bytes(stmt, 0), &plain, ret_n, err);
-    if (r == 0)
-        *ret = plain;
-    return r;
+    return run_info_open(s, version, stmt, ret, ret_n, err);
 }
 
 int store_process_set_run_info(struct store *s, const char *process_guid, const char *version,

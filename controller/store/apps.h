@@ -14,10 +14,12 @@ struct app_row {
     char *env;                    /* sealed; JSON object of strings; NULL: none */
     char droplet_guid[GUID_SIZE]; /* the current droplet */
     bool ssh;
-    char *labels, *annotations; /* JSON objects; NULL: none */
-    char *space_name;           /* read only */
-    char org_guid[GUID_SIZE];   /* read only */
-    char *org_name;             /* read only */
+    bool revisions_off;            /* starts make no revisions */
+    char revision_guid[GUID_SIZE]; /* made, or found unchanged, when it was last started */
+    char *labels, *annotations;    /* JSON objects; NULL: none */
+    char *space_name;              /* read only */
+    char org_guid[GUID_SIZE];      /* read only */
+    char *org_name;                /* read only */
 };
 STORE_DECLARE(app)
 
@@ -40,10 +42,20 @@ struct process_row {
     /* A new one at each (re)start and, while started, at each change of memory or health check:
      * guid "-" version is the process_guid of the desired LRP. */
     char version[GUID_SIZE];
+    bool rolling;    /* this version takes the place of others: old_version rows, deployments.h */
+    uint64_t rolled; /* while `rolling`: how many of `instances` are wanted of it by now */
     char *labels, *annotations;
     char space_guid[GUID_SIZE]; /* read only */
+    /* Set by who shows an old version as a process (guid is then the old_version row's): the
+     * process whose version it is. Not a column. */
+    char old_of[GUID_SIZE];
 };
 STORE_DECLARE(process)
+
+/* The process_guid of its desired LRP: guid "-" version. */
+void process_lrp_guid(const struct process_row *p, char buf[static 2 * GUID_SIZE]);
+/* How many instances of its present version are wanted. */
+uint64_t process_wanted(const struct process_row *p);
 
 /* What this version of the process runs (packed Berth__DesiredLrp), sealed. It keeps what runs from
  * following changes of the app that wait for a restart (environment, droplet, command, disk), also

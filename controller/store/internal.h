@@ -54,6 +54,11 @@ int seal(const unsigned char key[SEAL_KEY_SIZE], const char *place, const char *
 int seal_open(const unsigned char key[SEAL_KEY_SIZE], const char *place, const char *guid,
               const void *sealed, size_t n, char **ret, size_t *ret_n, struct error *err);
 
+/* apps.c: what this version of a process runs, from the first column of a row. A version's is the
+ * same wherever it is kept. */
+int run_info_open(struct store *s, const char *version, sqlite3_stmt *stmt, void **ret,
+                  size_t *ret_n, struct error *err);
+
 /* --- migrations.c --------------------------------------------------------------------------------
  */
 

@@ -118,7 +118,34 @@ static const char records[] =
     "CREATE TABLE nodes (" HEAD ", kind TEXT NOT NULL, name TEXT, zone TEXT, address TEXT,"
     " heard_ns INTEGER NOT NULL, revoked INTEGER NOT NULL);";
 
-static const char *const steps[] = {accounts, apps, routes, records};
+static const char deployments[] =
+    "ALTER TABLE apps ADD COLUMN revisions_off INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE apps ADD COLUMN revision_guid TEXT;"
+    "ALTER TABLE processes ADD COLUMN rolling INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE processes ADD COLUMN rolled INTEGER NOT NULL DEFAULT 0;"
+
+    "CREATE TABLE deployments (" HEAD ", " IN_APP ", strategy TEXT NOT NULL,"
+    " status_value TEXT NOT NULL, status_reason TEXT NOT NULL, changed_ns INTEGER NOT NULL,"
+    " healthy_ns INTEGER NOT NULL, max_in_flight INTEGER NOT NULL, canary_steps TEXT,"
+    " canary_step INTEGER NOT NULL, droplet_guid TEXT, previous_droplet_guid TEXT,"
+    " revision_guid TEXT, revision_version INTEGER NOT NULL, process_guid TEXT NOT NULL,"
+    " previous_instances INTEGER NOT NULL, previous_memory_mb INTEGER NOT NULL,"
+    " previous_disk_mb INTEGER NOT NULL, previous_log_rate INTEGER NOT NULL, " METADATA ");"
+    "CREATE INDEX deployments_app ON deployments (app_guid);"
+    "CREATE UNIQUE INDEX deployments_active ON deployments (status_value, app_guid)"
+    " WHERE status_value = 'ACTIVE';"
+
+    "CREATE TABLE old_versions (" HEAD ", " IN_APP ", process_guid TEXT NOT NULL,"
+    " version TEXT NOT NULL UNIQUE, whole INTEGER NOT NULL, instances INTEGER NOT NULL,"
+    " memory_mb INTEGER NOT NULL, disk_mb INTEGER NOT NULL, log_rate INTEGER NOT NULL,"
+    " droplet_guid TEXT, revision_guid TEXT, run_info BLOB);"
+    "CREATE INDEX old_versions_app ON old_versions (app_guid);"
+
+    "CREATE TABLE revisions (" HEAD ", " IN_APP ", version INTEGER NOT NULL, droplet_guid TEXT,"
+    " description TEXT NOT NULL, env BLOB, commands TEXT, " METADATA ","
+    " UNIQUE (app_guid, version));";
+
+static const char *const steps[] = {accounts, apps, routes, records, deployments};
 
 int migrations_latest(void) {
     return (int)ARRAY_SIZE(steps);
