@@ -99,14 +99,16 @@ static void close_listeners(struct worker *w) {
     }
 }
 
-static int bind_socket(const struct addrinfo *at, const char *text, struct error *err) {
+/* shared: another socket of ours, in another worker, may listen there too. */
+static int bind_socket(const struct addrinfo *at, const char *text, bool shared,
+                       struct error *err) {
     int on = 1;
     _cleanup_(close_fdp) int fd =
         socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return error_set(err, -errno, "socket: %s", strerror(errno));
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ||
+    if ((shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) ||
         bind(fd, at->ai_addr, at->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
         return error_set(err, -errno, "cannot listen on %s: %s", text, strerror(errno));
     return TAKE_FD(fd);
@@ -126,10 +128,15 @@ static int listen_on(struct worker *w, const char *text, bool tls, struct error 
     r = getaddrinfo(*host ? host : NULL, service, &hints, &at);
     if (r != 0)
         return error_set(err, -EINVAL, "%s: %s", text, gai_strerror(r));
-    l->fd = bind_socket(at, text, err);
+    /* SO_REUSEPORT would let a second router take half of this one's requests: the first worker
+     * makes sure that nobody listens there. */
+    if (w->index == 0 && (r = bind_socket(at, text, false, err)) >= 0)
+        close(r);
+    if (r >= 0)
+        r = l->fd = bind_socket(at, text, true, err);
     freeaddrinfo(at);
-    if (l->fd < 0)
-        return l->fd;
+    if (r < 0)
+        return r;
     l->tls = tls;
     l->worker = w;
     if (event_assign(&l->event, w->loop, l->fd, EV_READ | EV_PERSIST, on_accept, l) < 0 ||
