@@ -344,11 +344,13 @@ int scale_app_process(struct call *c) {
 
 int process_restart_instance(struct call *c, const struct process_row *p, const char *index_text) {
     _cleanup_(app_row_fini) struct app_row app = {0};
+    char group[2 * GUID_SIZE];
     uint64_t index = 0;
     if (load_app(c, p->app_guid, NEED_WRITE, &app) < 0)
         return -1;
+    process_lrp_guid(p, group);
     if (parse_u64_slice(slice_of(index_text), 0, UINT32_MAX, &index) < 0 || index >= p->instances ||
-        lrp_restart_instance(c->api->deps.lrp, p->guid, (uint32_t)index, clock_mono_ms()) < 0)
+        lrp_restart_instance(c->api->deps.lrp, group, (uint32_t)index, clock_mono_ms()) < 0)
         return fail_not_found(c, "Instance");
     if (record_event(c, "audit.app.process.terminate_instance", &app,
                      json_pack("{s:s,s:s,s:I}", "process_guid", p->guid, "process_type", p->type,

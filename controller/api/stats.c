@@ -17,6 +17,7 @@ struct stats {
     const struct process_row *process;
     bool started;
     uint64_t now_ms;
+    uint64_t wanted;             /* of this version; in a deployment not all yet, or any more */
     json_t **slots;              /* one a desired index; owned until given away */
     bool any_running, any_other; /* other: neither running nor on its way */
 };
@@ -93,7 +94,7 @@ static json_t *actual_json(const struct stats *s, const struct lrp_actual *a) {
 
 static void on_actual(void *arg, const struct lrp_actual *a) {
     struct stats *s = arg;
-    if (a->index >= s->process->instances || !s->slots)
+    if (a->index >= s->wanted || !s->slots)
         return;
     s->any_running |= a->state == LRP_RUNNING;
     s->any_other |= a->state == LRP_CRASHED || (a->state == LRP_UNCLAIMED && !str_empty(a->reason));
@@ -102,26 +103,31 @@ static void on_actual(void *arg, const struct lrp_actual *a) {
 }
 
 static void drop_slots(struct stats *s) {
-    for (uint64_t i = 0; i < s->process->instances; i++)
+    for (uint64_t i = 0; i < s->wanted; i++)
         json_decref(s->slots[i]);
     free(s->slots);
 }
 
 int process_stats(struct call *c, const struct app_row *app, const struct process_row *p,
                   json_t **ret) {
-    struct stats s = {.process = p, .started = app->started, .now_ms = clock_mono_ms()};
-    if (p->instances && !(s.slots = mem_calloc(p->instances, sizeof *s.slots)))
+    struct stats s = {.process = p,
+                      .started = app->started,
+                      .now_ms = clock_mono_ms(),
+                      .wanted = process_wanted(p)};
+    char group[2 * GUID_SIZE];
+    process_lrp_guid(p, group);
+    if (s.wanted && !(s.slots = mem_calloc(s.wanted, sizeof *s.slots)))
         return fail_no_memory(c);
     if (app->started)
-        lrp_instances(c->api->deps.lrp, p->guid, on_actual, &s);
+        lrp_instances(c->api->deps.lrp, group, on_actual, &s);
     bool fresh = clock_wall_ns() < app->updated_ns + HOLD_FRESH_NS;
-    if (app->started && p->instances && fresh && !s.any_running && !s.any_other &&
+    if (app->started && s.wanted && fresh && !s.any_running && !s.any_other &&
         call_hold(c, HOLD_MS)) {
         drop_slots(&s);
         return 1;
     }
     *ret = json_array();
-    for (uint64_t i = 0; i < p->instances; i++)
+    for (uint64_t i = 0; i < s.wanted; i++)
         json_array_append_new(
             *ret,
             s.slots[i] ? s.slots[i] : down_json(p, i, app->started && fresh ? "STARTING" : "DOWN"));

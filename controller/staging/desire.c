@@ -13,11 +13,12 @@
 
 #define PAGE 500 /* apps a query when all are desired: bounds memory */
 
-/* The processes that the brain was told to run of an app: what is not among its rows any more must
- * be undesired. */
+/* The LRPs that the brain was told to run of an app, by their process_guid, each a group of its
+ * own: while a deployment replaces a version of a process by another, both run. What does not
+ * follow from the rows any more must be undesired. */
 struct tracked {
     char app_guid[GUID_SIZE];
-    char (*processes)[GUID_SIZE];
+    char (*lrps)[2 * GUID_SIZE];
     size_t n;
     uint64_t pass; /* of staging_desire_all(), when last seen */
     UT_hash_handle hh;
@@ -46,7 +47,7 @@ static struct tracked *tracked_get(struct staging *s, const char *app_guid) {
 
 static void tracked_drop(struct staging *s, struct tracked *t) {
     HASH_DEL(s->tracked, t);
-    free(t->processes);
+    free(t->lrps);
     free(t);
 }
 
@@ -57,21 +58,21 @@ void tracked_free(struct staging *s) {
     }
 }
 
-static bool tracked_has(const struct tracked *t, const char *process) {
+static bool tracked_has(const struct tracked *t, const char *process_guid) {
     for (size_t i = 0; i < t->n; i++)
-        if (str_eq(t->processes[i], process))
+        if (str_eq(t->lrps[i], process_guid))
             return true;
     return false;
 }
 
-static int tracked_add(struct tracked *t, const char *process) {
-    if (tracked_has(t, process))
+static int tracked_add(struct tracked *t, const char *process_guid) {
+    if (tracked_has(t, process_guid))
         return 0;
-    char(*grown)[GUID_SIZE] = mem_resize(t->processes, t->n + 1, sizeof *grown);
+    char(*grown)[2 * GUID_SIZE] = mem_resize(t->lrps, t->n + 1, sizeof *grown);
     if (!grown)
         return -ENOMEM;
-    t->processes = grown;
-    snprintf(t->processes[t->n++], GUID_SIZE, "%s", process);
+    t->lrps = grown;
+    snprintf(t->lrps[t->n++], sizeof *grown, "%s", process_guid);
     return 0;
 }
 
@@ -80,7 +81,7 @@ static void undesire_app(struct staging *s, const char *app_guid) {
     if (!t)
         return;
     for (size_t i = 0; i < t->n; i++)
-        lrp_undesire(s->deps.lrp, t->processes[i], clock_mono_ms());
+        lrp_undesire(s->deps.lrp, t->lrps[i], clock_mono_ms());
     tracked_drop(s, t);
 }
 
@@ -152,13 +153,20 @@ static void texts_freep(char ***list) {
     free(*list);
 }
 
-static int desire_process(struct staging *s, const struct run_rows *rows,
+/* A version of a process: the present one, or one that goes. */
+struct version {
+    char process_guid[2 * GUID_SIZE];
+    uint64_t instances;
+    const struct old_version_row *old; /* NULL: the present one */
+};
+
+static int desire_version(struct staging *s, const struct run_rows *rows, const struct version *v,
                           const struct context *context, struct error *err) {
     const struct process_row *p = rows->process;
-    char process_guid[2 * GUID_SIZE];
     _cleanup_(freep) void *packed = NULL;
     size_t packed_n = 0, route_count = 0;
-    int r = get_run_info(s, rows, &packed, &packed_n, err);
+    int r = v->old ? store_old_version_run_info(s->deps.store, v->old, &packed, &packed_n, err)
+                   : get_run_info(s, rows, &packed, &packed_n, err);
     if (r < 0)
         return r;
     Berth__DesiredLrp *lrp = berth__desired_lrp__unpack(NULL, packed_n, packed);
@@ -171,14 +179,14 @@ static int desire_process(struct staging *s, const struct run_rows *rows,
             berth__desired_lrp__free_unpacked(lrp, NULL);
         return error_set(err, -ENOMEM, "out of memory");
     }
-    run_info_process_guid(p, process_guid);
     const struct lrp_desired desired = {
-        .process_guid = process_guid,
+        .process_guid = v->process_guid,
         .process = p->guid,
+        .group = v->process_guid,
         .app_guid = rows->app->guid,
         .app_name = rows->app->name,
         .process_type = p->type,
-        .instances = (uint32_t)p->instances,
+        .instances = (uint32_t)v->instances,
         .memory_mb = lrp->memory_mb,
         .disk_mb = lrp->disk_mb,
         .port = (uint16_t)(lrp->n_ports ? lrp->ports[0] : 0),
@@ -196,6 +204,7 @@ static int desire_process(struct staging *s, const struct run_rows *rows,
 struct app_rows_of {
     struct process_rows processes;
     struct destination_rows destinations;
+    struct old_version_rows olds; /* of a process that is rolling */
     struct droplet_row droplet;
     struct package_row package;
     bool has_package;
@@ -204,6 +213,7 @@ struct app_rows_of {
 static void app_rows_of_fini(struct app_rows_of *a) {
     process_rows_fini(&a->processes);
     destination_rows_fini(&a->destinations);
+    old_version_rows_fini(&a->olds);
     droplet_row_fini(&a->droplet);
     package_row_fini(&a->package);
 }
@@ -217,6 +227,11 @@ static int read_app(struct staging *s, const struct app_row *app, struct app_row
     if ((r = store_droplet_get(s->deps.store, app->droplet_guid, &ret->droplet, err)) < 0 ||
         (r = store_process_list(s->deps.store, &query, &ret->processes, err)) < 0 ||
         (r = store_destination_list(s->deps.store, &query, &ret->destinations, err)) < 0)
+        return r;
+    bool rolling = false;
+    for (size_t i = 0; i < ret->processes.n; i++)
+        rolling |= ret->processes.v[i].rolling;
+    if (rolling && (r = store_old_version_list(s->deps.store, &query, &ret->olds, err)) < 0)
         return r;
     if (!*ret->droplet.package_guid)
         return 0;
@@ -234,6 +249,41 @@ static bool may_run(struct staging *s, const struct app_row *app) {
            (!str_eq(app->lifecycle, "docker") || store_flag_enabled(s->deps.store, "diego_docker"));
 }
 
+/* What `before` says was desired until now. 0 also for what is the user's to repair. */
+static int desire_and_track(struct staging *s, const struct run_rows *rows, const struct version *v,
+                            const struct context *context, const struct tracked *before,
+                            struct tracked *t, struct error *err) {
+    struct error why = {0};
+    int r = desire_version(s, rows, v, context, &why);
+    if (r == -ENOEXEC || r == -E2BIG) {
+        if (v->instances)
+            say_cannot_run(s, rows->app, &why);
+        return 0;
+    }
+    /* what could not be read just now goes on as it is */
+    if ((r == 0 || tracked_has(before, v->process_guid)) && tracked_add(t, v->process_guid) < 0)
+        return error_set(err, -ENOMEM, "out of memory");
+    return r < 0 ? error_set(err, r, "%s", why.msg) : 0;
+}
+
+static int desire_process(struct staging *s, const struct run_rows *rows,
+                          const struct old_version_rows *olds, const struct context *context,
+                          const struct tracked *before, struct tracked *t, struct error *err) {
+    const struct process_row *p = rows->process;
+    struct version v = {.instances = process_wanted(p)};
+    process_lrp_guid(p, v.process_guid);
+    int worst = desire_and_track(s, rows, &v, context, before, t, err);
+    for (size_t i = 0; i < olds->n; i++) {
+        const struct old_version_row *old = &olds->v[i];
+        if (!p->rolling || !str_eq(old->process_guid, p->guid))
+            continue;
+        v = (struct version){.instances = old->instances, .old = old};
+        snprintf(v.process_guid, sizeof v.process_guid, "%s-%s", old->process_guid, old->version);
+        worst = MIN(worst, desire_and_track(s, rows, &v, context, before, t, err));
+    }
+    return worst;
+}
+
 static int desire_app(struct staging *s, const struct app_row *app, const struct context *context,
                       struct error *err) {
     if (!may_run(s, app)) {
@@ -246,7 +296,7 @@ static int desire_app(struct staging *s, const struct app_row *app, const struct
     if (r < 0)
         return r;
     struct tracked before = *t; /* its list is replaced by what is desired now */
-    t->processes = NULL;
+    t->lrps = NULL;
     t->n = 0;
     int worst = 0;
     for (size_t i = 0; i < rows.processes.n; i++) {
@@ -258,24 +308,12 @@ static int desire_app(struct staging *s, const struct app_row *app, const struct
                                     .destination_count = rows.destinations.n,
                                     .running_env = context->running_env,
                                     .api_url = s->deps.api_url};
-        struct error why = {0};
-        r = desire_process(s, &of, context, &why);
-        if (r == -ENOEXEC || r == -E2BIG) {
-            if (of.process->instances)
-                say_cannot_run(s, app, &why);
-            continue; /* it is the user's to repair */
-        }
-        if (r < 0)
-            worst = error_set(err, r, "%s", why.msg);
-        /* what could not be read just now goes on as it is */
-        if ((r == 0 || tracked_has(&before, of.process->guid)) &&
-            tracked_add(t, of.process->guid) < 0)
-            worst = error_set(err, -ENOMEM, "out of memory");
+        worst = MIN(worst, desire_process(s, &of, &rows.olds, context, &before, t, err));
     }
     for (size_t i = 0; i < before.n; i++)
-        if (!tracked_has(t, before.processes[i]))
-            lrp_undesire(s->deps.lrp, before.processes[i], clock_mono_ms());
-    free(before.processes);
+        if (!tracked_has(t, before.lrps[i]))
+            lrp_undesire(s->deps.lrp, before.lrps[i], clock_mono_ms());
+    free(before.lrps);
     return worst;
 }
 

@@ -12,6 +12,7 @@
 #include "common/base/str.h"
 #include "controller/staging/staging.h"
 #include "controller/store/apps.h"
+#include "controller/store/deployments.h"
 #include "controller/store/droplets.h"
 #include "controller/store/routes.h"
 
@@ -46,7 +47,6 @@ struct run_rows {
 /* The packed Berth__DesiredLrp, owned; the same rows give the same bytes. -ENOEXEC: there is no
  * command; -E2BIG: more than RUN_INFO_MAX_BYTES; -EUCLEAN: a row is damaged; -ENOMEM. */
 int run_info_pack(const struct run_rows *rows, void **ret, size_t *ret_n, struct error *err);
-void run_info_process_guid(const struct process_row *p, char buf[static 2 * GUID_SIZE]);
 /* "host.domain" of a route, owned, or NULL without memory. */
 char *run_info_route_host(const struct destination_row *d);
 

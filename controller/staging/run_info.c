@@ -325,14 +325,10 @@ static void set_health(struct build *b, const struct process_row *p) {
     b->lrp.health = &b->health;
 }
 
-void run_info_process_guid(const struct process_row *p, char buf[static 2 * GUID_SIZE]) {
-    snprintf(buf, 2 * GUID_SIZE, "%s-%s", p->guid, p->version);
-}
-
 static void set_plain(struct build *b, const struct run_rows *rows) {
     const struct process_row *p = rows->process;
     const struct droplet_row *d = rows->droplet;
-    run_info_process_guid(p, b->process_guid);
+    process_lrp_guid(p, b->process_guid);
     b->lrp.process_guid = b->process_guid;
     b->lrp.app_guid = (char *)rows->app->guid;
     b->lrp.app_name = rows->app->name;

@@ -92,7 +92,8 @@ static void open_all(void) {
     struct error err = {0};
     ck_assert_msg(store_open(&store, dir, &err) == 0, "%s", err.msg);
     ck_assert_int_eq(logs_new(&logs, 1 << 20, 1 << 20, NULL), 0);
-    const struct lrp_config config = {15000, 30000, 15000, 1};
+    const struct lrp_config config = {
+        .presence_ms = 15000, .converge_ms = 30000, .settle_ms = 15000, .rng_seed = 1};
     const struct lrp_ops ops = {.on_cell_changed = on_cell_changed,
                                 .on_routes_changed = on_nothing,
                                 .on_work = on_nothing,
@@ -228,9 +229,19 @@ static void on_count(void *arg, const struct lrp_actual *a) {
     (void)a;
     ++*(int *)arg;
 }
+/* Of the process's present version. */
+static void each_of(const char *process, void (*each)(void *arg, const struct lrp_actual *a),
+                    void *arg) {
+    _cleanup_(process_row_fini) struct process_row p = {0};
+    char group[2 * GUID_SIZE];
+    if (store_process_get(store, process, &p, NULL) < 0)
+        return;
+    process_lrp_guid(&p, group);
+    lrp_instances(lrp, group, each, arg);
+}
 static int desired_count(const char *process) {
     int n = 0;
-    lrp_instances(lrp, process, on_count, &n);
+    each_of(process, on_count, &n);
     return n;
 }
 static void on_guid_of(void *arg, const struct lrp_actual *a) {
@@ -399,7 +410,7 @@ START_TEST(what_runs_changes_only_with_a_new_version_also_after_a_restart) {
     char before[2 * GUID_SIZE] = "", after[2 * GUID_SIZE] = "";
     stage(&m);
     ck_assert_int_eq(staging_desire_app(staging, m.app, NULL), 0);
-    lrp_instances(lrp, m.app, on_guid_of, before);
+    each_of(m.app, on_guid_of, before);
     struct strbuf first = run_info_of(&m);
     struct app_row app = {0};
     ck_assert_int_eq(store_app_get(store, m.app, &app, NULL), 0);
@@ -409,7 +420,7 @@ START_TEST(what_runs_changes_only_with_a_new_version_also_after_a_restart) {
     close_all();
     open_all();
     ck_assert_int_eq(staging_desire_all(staging, NULL), 0);
-    lrp_instances(lrp, m.app, on_guid_of, after);
+    each_of(m.app, on_guid_of, after);
     ck_assert_str_eq(before, after);
     struct strbuf second = run_info_of(&m);
     ck_assert_uint_eq(first.n, second.n);
@@ -420,7 +431,7 @@ START_TEST(what_runs_changes_only_with_a_new_version_also_after_a_restart) {
     ck_assert_int_eq(store_process_update(store, &p, NULL), 0);
     process_row_fini(&p);
     ck_assert_int_eq(staging_desire_app(staging, m.app, NULL), 0);
-    lrp_instances(lrp, m.app, on_guid_of, after);
+    each_of(m.app, on_guid_of, after);
     ck_assert_str_ne(before, after);
     struct strbuf third = run_info_of(&m);
     ck_assert_uint_gt(third.n, first.n); /* NEW=1 */
