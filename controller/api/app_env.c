@@ -33,9 +33,9 @@ static json_t *as_text(const json_t *value) {
     return string;
 }
 
-int env_merge(struct call *c, struct app_row *app, const json_t *vars, const char *prefix) {
+int env_merge(struct call *c, char **stored, const json_t *vars, const char *prefix) {
     const char *name;
-    json_t *value, *env = json_stored(app->env, "{}");
+    json_t *value, *env = json_stored(*stored, "{}");
     int r = env ? 0 : fail_no_memory(c);
     json_object_foreach((json_t *)vars, name, value) {
         if (r < 0 || (r = check_name(c, name, prefix)) < 0)
@@ -58,8 +58,8 @@ int env_merge(struct call *c, struct app_row *app, const json_t *vars, const cha
         return fail_invalid(c, "%sEnvironment variables are too large (maximum is %d bytes)",
                             prefix, ENV_SIZE_MAX);
     }
-    free(app->env);
-    app->env = text;
+    free(*stored);
+    *stored = text;
     return 0;
 }
 
@@ -77,7 +77,7 @@ int get_app_vars(struct call *c) {
     return reply_json(c, 200, vars_json(c, &app));
 }
 
-static int check_values(struct call *c, const json_t *vars) {
+int env_check_values(struct call *c, const json_t *vars) {
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)vars, name,
@@ -99,7 +99,8 @@ int update_app_vars(struct call *c) {
     const json_t *vars = body_at(c->json, "var");
     if (!json_is_object(vars))
         return fail_invalid(c, "Var must be an object");
-    if (check_values(c, vars) < 0 || env_merge(c, &app, vars, "") < 0 || app_update(c, &app) < 0 ||
+    if (env_check_values(c, vars) < 0 || env_merge(c, &app.env, vars, "") < 0 ||
+        app_update(c, &app) < 0 ||
         record_event(c, "audit.app.update", &app,
                      json_pack("{s:{s:s}}", "request", "environment_variables",
                                "[PRIVATE DATA HIDDEN]")) < 0 ||
@@ -142,9 +143,10 @@ static json_t *vcap_application(struct call *c, const struct app_row *app) {
 }
 
 json_t *app_env_json(struct call *c, const struct app_row *app, const char *own) {
-    return json_pack("{s:{},s:{},s:o,s:{s:{}},s:{s:o}}", "staging_env_json", "running_env_json",
-                     own, json_stored(app->env, "{}"), "system_env_json", "VCAP_SERVICES",
-                     "application_env_json", "VCAP_APPLICATION", vcap_application(c, app));
+    return json_pack("{s:o,s:o,s:o,s:{s:{}},s:{s:o}}", "staging_env_json", env_group(c, "staging"),
+                     "running_env_json", env_group(c, "running"), own, json_stored(app->env, "{}"),
+                     "system_env_json", "VCAP_SERVICES", "application_env_json", "VCAP_APPLICATION",
+                     vcap_application(c, app));
 }
 
 int get_app_env(struct call *c) {

@@ -3,16 +3,16 @@
 
 int get_app_permissions(struct call *c) {
     _cleanup_(app_row_fini) struct app_row app = {0};
-    enum store_access access = STORE_ACCESS_WRITE;
+    unsigned roles = STORE_SPACE_DEVELOPER;
     struct error err = {0};
     if (load_app(c, c->params[0], NEED_READ, &app) < 0)
         return -1;
-    if (!c->identity.admin &&
-        store_space_access(c->api->deps.store, c->identity.guid, app.space_guid, &access, &err) < 0)
+    if (!c->identity.admin && store_roles_in_space(c->api->deps.store, c->identity.guid,
+                                                   app.space_guid, &roles, &err) < 0)
         return fail_internal(c, &err);
     return reply_json(c, 200,
                       json_pack("{s:b,s:b}", "read_basic_data", 1, "read_sensitive_data",
-                                access == STORE_ACCESS_WRITE));
+                                (access_of_roles(roles, true) & (1u << ACCESS_SECRETS)) != 0));
 }
 
 /* There is no SSH proxy: said as the real one says that an operator switched it off. */

@@ -76,8 +76,8 @@ static json_t *included_of(struct call *c, const struct app_rows *apps, const ch
 }
 
 int list_apps(struct call *c) {
-    static const char *const filters[] = {"guids",  "names", "space_guids", "organization_guids",
-                                          "states", NULL};
+    static const char *const filters[] = {
+        "guids", "names", "space_guids", "organization_guids", "states", "label_selector", NULL};
     static const char *const also[] = {"include", "lifecycle_type", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_rows_fini) struct app_rows rows = {0};
@@ -182,18 +182,15 @@ int create_app(struct call *c) {
     if (body_check_all(c, fields) < 0 || check_lifecycle(c) < 0)
         return -1;
     const char *space_guid = body_text(c->json, "relationships.space.data.guid");
-    if (store_space_get(c->api->deps.store, space_guid, &space, NULL) < 0 ||
-        need_space(c, space.guid, NEED_WRITE, "Space") < 0)
-        return c->errors
-                   ? -1
-                   : fail_invalid(c, "Invalid space. Ensure that the space exists and you have "
-                                     "access to it.");
+    if (load_space_of_body(c, space_guid, NEED_WRITE, &space) < 0)
+        return -1;
     if (str_set(&app.name, body_text(c->json, "name")) < 0 ||
         str_set(&app.lifecycle, LIFECYCLE_DOCKER) < 0)
         return fail_no_memory(c);
     memcpy(app.space_guid, space.guid, GUID_SIZE);
     const json_t *vars = body_at(c->json, "environment_variables");
-    if (need_docker(c, &app) < 0 || (json_is_object(vars) && env_merge(c, &app, vars, "") < 0) ||
+    if (need_docker(c, &app) < 0 ||
+        (json_is_object(vars) && env_merge(c, &app.env, vars, "") < 0) ||
         metadata_merge(c, c->json, &app.labels, &app.annotations) < 0 || app_create(c, &app) < 0)
         return -1;
     if (load_app(c, app.guid, NEED_READ, &made) < 0)

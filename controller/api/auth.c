@@ -23,18 +23,29 @@ static int check_user(struct call *c, const struct claims *claims) {
     struct error err = {0};
     bool revoked = false;
     int r = store_token_is_revoked(store, claims->jti, &revoked, &err);
+    /* whoever logged out ended all that this log-in was given */
+    if (r == 0 && !revoked && claims->session) {
+        _cleanup_(token_row_fini) struct token_row session = {0};
+        r = store_token_get(store, claims->session, &session, &err);
+    }
     if (r == 0 && !revoked)
         r = store_user_get(store, claims->user_guid, &user, &err);
     if (r < 0 && r != -ENOENT)
         return fail_internal(c, &err);
     if (r == -ENOENT || revoked || !user.active)
         return fail_plain(c, CC_INVALID_AUTH_TOKEN);
+    char rev[TOKEN_REV_SIZE];
+    token_rev(c->api, &user, rev);
+    if (!str_eq(claims->rev, rev))
+        return fail_plain(c, CC_INVALID_AUTH_TOKEN);
     memcpy(c->identity.guid, user.guid, GUID_SIZE);
     c->identity.admin = user.admin;
     c->identity.expires_ns = claims->expires_s * 1000000000u;
     c->identity.name = TAKE_PTR(user.username);
     c->identity.jti = str_dup(claims->jti);
-    return c->identity.jti ? 0 : fail_no_memory(c);
+    if (!c->identity.jti || str_set(&c->identity.session, claims->session) < 0)
+        return fail_no_memory(c);
+    return 0;
 }
 
 int authenticate(struct call *c) {

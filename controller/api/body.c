@@ -2,14 +2,17 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include "controller/api/call.h"
 
-#define TEXT_MAX_DEFAULT 255 /* cc: most text columns */
-#define METADATA_KEY_MAX 253
-#define LABEL_MAX        63   /* docs: metadata labels */
-#define ANNOTATION_MAX   5000 /* docs: metadata annotations */
-#define METADATA_MAX     200  /* cc: max_labels_per_resource and annotations are 50 and 200 */
+#define TEXT_MAX_DEFAULT  255 /* cc: most text columns */
+#define METADATA_KEY_MAX  253 /* docs: metadata; of the prefix */
+#define METADATA_NAME_MAX 63
+#define RESERVED          "cloudfoundry.org"
+#define LABEL_MAX         63   /* docs: metadata labels */
+#define ANNOTATION_MAX    5000 /* docs: metadata annotations */
+#define METADATA_MAX      200  /* cc: max_labels_per_resource and annotations are 50 and 200 */
 
 static const struct field guid_field[] = {
     {.name = "guid", .kind = FIELD_TEXT, .required = true, .min = 1},
@@ -239,14 +242,29 @@ bool body_null(const json_t *object, const char *path) {
  * -------------------------------------------------------------------------------------
  */
 
-static bool metadata_key_ok(const char *key) {
-    size_t n = strlen(key);
-    if (n == 0 || n > METADATA_KEY_MAX)
-        return false;
-    for (const char *p = key; *p; p++)
-        if (!isalnum((unsigned char)*p) && !strchr("._-/", *p))
+static bool is_word(const char *p, size_t n, const char *marks) {
+    for (size_t i = 0; i < n; i++)
+        if (!isalnum((unsigned char)p[i]) && !strchr(marks, p[i]))
             return false;
-    return true;
+    return !n || (isalnum((unsigned char)p[0]) && isalnum((unsigned char)p[n - 1]));
+}
+
+/* docs: metadata. "prefix/name", the prefix a DNS name. NULL when it is well formed, else why not.
+ */
+static const char *key_problem(const char *key) {
+    const char *slash = strchr(key, '/'), *name = slash ? slash + 1 : key;
+    size_t prefix = slash ? (size_t)(slash - key) : 0;
+    if (!*name || (slash && !prefix))
+        return "cannot be empty";
+    if (strchr(name, '/'))
+        return "contains more than one '/'";
+    if (prefix > METADATA_KEY_MAX || strlen(name) > METADATA_NAME_MAX)
+        return "is too long";
+    if (slash && (!is_word(key, prefix, "-.") || !memchr(key, '.', prefix)))
+        return "has a prefix that is not in valid dns format";
+    if (prefix == strlen(RESERVED) && strncasecmp(key, RESERVED, prefix) == 0)
+        return "has the reserved prefix " RESERVED;
+    return is_word(name, strlen(name), "-_.") ? NULL : "contains invalid characters";
 }
 
 static int merge(struct call *c, const json_t *changes, char **stored, int64_t max,
@@ -260,15 +278,18 @@ static int merge(struct call *c, const json_t *changes, char **stored, int64_t m
         return fail_no_memory(c);
     int r = 0;
     json_object_foreach((json_t *)changes, key, value) {
-        if (!metadata_key_ok(key))
-            r = fail_invalid(c, "Metadata %s key error: '%.100s' contains invalid characters", what,
-                             key);
+        const char *problem = key_problem(key), *text = json_string_value(value);
+        if (problem)
+            r = fail_invalid(c, "Metadata %s key error: '%.100s' %s", what, key, problem);
         else if (json_is_null(value))
             json_object_del(now, key);
         else if (!json_is_string(value) || text_length(json_string_value(value)) > max)
             r = fail_invalid(
                 c, "Metadata %s value error: '%.100s' must be a string of at most %lld characters",
                 what, key, (long long)max);
+        else if (max == LABEL_MAX && !is_word(text, strlen(text), "-_."))
+            r = fail_invalid(c, "Metadata label value error: '%.100s' contains invalid characters",
+                             text);
         else if (json_object_set(now, key, value))
             r = fail_no_memory(c);
     }

@@ -43,13 +43,14 @@ static int reply_builds(struct call *c, struct listing *l) {
 }
 
 int list_builds(struct call *c) {
-    static const char *const filters[] = {"guids", "app_guids", "package_guids", "states", NULL};
+    static const char *const filters[] = {"guids",  "app_guids",      "package_guids",
+                                          "states", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     return listing_parse(c, &l, filters, NULL) < 0 ? -1 : reply_builds(c, &l);
 }
 
 int list_app_builds(struct call *c) {
-    static const char *const filters[] = {"guids", "states", NULL};
+    static const char *const filters[] = {"guids", "states", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_row_fini) struct app_row app = {0};
     const char *guid = c->params[0];
@@ -95,15 +96,15 @@ static int load_package_of_build(struct call *c, struct package_row *package) {
         store_package_get(c->api->deps.store, body_text(c->json, "package.guid"), package, &err);
     if (r < 0 && r != -ENOENT)
         return fail_internal(c, &err);
-    if (r == 0 && need_space(c, package->space_guid, NEED_WRITE, "Package") == 0)
-        return str_eq(package->state, "READY")
-                   ? 0
-                   : fail(c, CC_BAD_REQUEST,
-                          "Bad request: Cannot stage package whose state is not ready.");
-    return c->errors
-               ? -1
-               : fail_invalid(c, "Unable to use package. Ensure that the package exists and you "
-                                 "have access to it.");
+    if (r < 0 || !sees_space(c, package->space_guid))
+        return fail_invalid(c, "Unable to use package. Ensure that the package exists and you have "
+                               "access to it.");
+    if (need_space(c, package->space_guid, NEED_WRITE, "Package") < 0)
+        return -1;
+    return str_eq(package->state, "READY")
+               ? 0
+               : fail(c, CC_BAD_REQUEST,
+                      "Bad request: Cannot stage package whose state is not ready.");
 }
 
 int build_create(struct call *c, const struct app_row *app, const struct package_row *package,

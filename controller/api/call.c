@@ -31,9 +31,9 @@ struct call *call_new(struct api *api, const char *method, const char *path, con
 void call_free(struct call *c) {
     if (!c)
         return;
-    char *const texts[] = {c->method,       c->path,          c->query,       c->authorization,
-                           c->content_type, c->host,          c->remote,      c->base,
-                           c->location,     c->identity.name, c->identity.jti};
+    char *const texts[] = {c->method,       c->path,          c->query,        c->authorization,
+                           c->content_type, c->host,          c->remote,       c->base,
+                           c->location,     c->identity.name, c->identity.jti, c->identity.session};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         free(texts[i]);
     if (c->body)
@@ -59,8 +59,25 @@ void call_free(struct call *c) {
  * ---------------------------------------------------------------------------------------
  */
 
+/* The words that the CLIs decide on (uaa: error responses of /Users and /oauth). */
+static json_t *uaa_error(const struct call *c) {
+    json_t *first = json_array_get(c->errors, 0);
+    const char *detail = json_string_value(json_object_get(first, "detail"));
+    bool token = json_integer_value(json_object_get(first, "code")) == 1000 || !c->identity.jti;
+    const char *error = c->status == 400   ? "invalid_scim_resource"
+                        : c->status == 401 ? token ? "invalid_token" : "unauthorized"
+                        : c->status == 403 ? "insufficient_scope"
+                        : c->status == 404 ? "scim_resource_not_found"
+                        : c->status == 409 ? "scim_resource_already_exists"
+                        : c->status == 422 ? "invalid_password"
+                                           : "server_error";
+    return json_pack("{s:s,s:s,s:s}", "error", error, "error_description", detail, "message",
+                     detail);
+}
+
 static void render_errors(struct call *c) {
-    json_t *body = json_pack("{s:O}", "errors", c->errors);
+    bool uaa = c->endpoint && c->endpoint->uaa;
+    json_t *body = uaa ? uaa_error(c) : json_pack("{s:O}", "errors", c->errors);
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     json_decref(body);
     strbuf_clear(&c->reply);

@@ -36,6 +36,7 @@ struct identity {
     char guid[GUID_SIZE]; /* the user's */
     char *name;           /* owned */
     char *jti;            /* owned; the token's id */
+    char *session;        /* owned; the guid of its refresh token, or NULL */
     uint64_t expires_ns;
     bool admin;
 };
@@ -66,6 +67,7 @@ struct call {
     size_t query_count;
     json_t *json; /* owned; the body */
     struct identity identity;
+    bool access_checked; /* need_space() or need_org() was asked for what the endpoint needs */
     char request_id[GUID_SIZE];
     char *base;         /* owned; "https://api.example", see call_base() */
     uint64_t hold_till; /* mono ms; 0 before the first call_hold() */

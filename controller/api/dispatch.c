@@ -92,6 +92,8 @@ static void run_handler(struct call *c) {
         return;
     }
     int r = c->endpoint->handle(c);
+    if (r == 0)
+        r = access_after(c);
     if (!transaction) {
         if (r < 0 && !c->errors)
             fail_plain(c, CC_UNKNOWN_ERROR);
@@ -107,16 +109,6 @@ static void run_handler(struct call *c) {
         fail_internal(c, &err);
     else
         run_after(c);
-}
-
-static int check_access(struct call *c) {
-    if (c->endpoint->access == ACCESS_PUBLIC)
-        return 0;
-    if (authenticate(c) < 0)
-        return -1;
-    if (c->endpoint->access == ACCESS_ADMIN && !c->identity.admin)
-        return fail_plain(c, CC_NOT_AUTHORIZED);
-    return 0;
 }
 
 static int read_body(struct call *c) {
@@ -159,7 +151,7 @@ static void settle(struct call *c) {
 void api_dispatch(struct api *api, struct call *c) {
     if (c->body_n > CALL_BODY_MAX)
         fail_plain(c, CC_REQUEST_TOO_LARGE);
-    else if (endpoint_find(c) == 0 && query_parse(c) == 0 && check_access(c) == 0 &&
+    else if (endpoint_find(c) == 0 && query_parse(c) == 0 && access_before(c) == 0 &&
              read_body(c) == 0)
         run_handler(c);
     settle(c);

@@ -32,14 +32,15 @@ static int reply_domains(struct call *c, struct listing *l) {
 }
 
 int list_domains(struct call *c) {
-    static const char *const filters[] = {"guids", "names", "organization_guids", NULL};
+    static const char *const filters[] = {"guids", "names", "organization_guids", "label_selector",
+                                          NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     return listing_parse(c, &l, filters, NULL) < 0 ? -1 : reply_domains(c, &l);
 }
 
 /* The shared ones and the org's own. */
 int list_org_domains(struct call *c) {
-    static const char *const filters[] = {"guids", "names", NULL};
+    static const char *const filters[] = {"guids", "names", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(org_row_fini) struct org_row org = {0};
     const char *guid = org.guid;
@@ -110,7 +111,7 @@ static bool name_ok(const char *name) {
 static int may_create(struct call *c, const char *org_guid) {
     _cleanup_(org_row_fini) struct org_row org = {0};
     if (!org_guid)
-        return c->identity.admin ? 0 : fail_plain(c, CC_NOT_AUTHORIZED);
+        return need_admin(c);
     if (load_org(c, org_guid, NEED_WRITE, &org) < 0)
         return -1;
     if (c->identity.admin || store_flag_enabled(c->api->deps.store, "private_domain_creation"))
@@ -161,16 +162,31 @@ int create_domain(struct call *c) {
     return reply_json(c, 201, domain_json(c, &d));
 }
 
+/* A shared one is an admin's matter, an org's own its managers'. */
+static int may_change(struct call *c, const struct domain_row *d) {
+    return d->org_guid[0] ? need_org(c, d->org_guid, NEED_WRITE, "Domain") : need_admin(c);
+}
+
+int update_domain(struct call *c) {
+    static const struct field fields[] = {FIELD_METADATA};
+    _cleanup_(domain_row_fini) struct domain_row d = {0};
+    struct error err = {0};
+    if (load_domain(c, c->params[0], &d) < 0 || may_change(c, &d) < 0 ||
+        body_check_all(c, fields) < 0 || metadata_merge(c, c->json, &d.labels, &d.annotations) < 0)
+        return -1;
+    if (store_domain_update(c->api->deps.store, &d, &err) < 0)
+        return fail_internal(c, &err);
+    return reply_json(c, 200, domain_json(c, &d));
+}
+
+/* Its routes go with it. */
 int domain_delete(struct call *c, const struct domain_row *d) {
     _cleanup_(route_rows_fini) struct route_rows routes = {0};
-    _cleanup_(org_row_fini) struct org_row org = {0};
     struct store *store = c->api->deps.store;
     struct error err = {0};
-    if (!d->org_guid[0] && !c->identity.admin)
-        return fail_plain(c, CC_NOT_AUTHORIZED);
-    if (d->org_guid[0] && load_org(c, d->org_guid, NEED_WRITE, &org) < 0)
-        return -1;
     const char *guid = d->guid;
+    if (may_change(c, d) < 0)
+        return -1;
     struct store_filter filter = {"domain_guids", &guid, 1};
     struct store_query q = {.filters = &filter, .filter_count = 1};
     if (store_route_list(store, &q, &routes, &err) < 0)
@@ -181,7 +197,7 @@ int domain_delete(struct call *c, const struct domain_row *d) {
         if (store_route_delete(store, routes.v[i].guid, &err) < 0)
             return fail_internal(c, &err);
     }
-    return store_domain_delete(store, d->guid, &err) < 0 ? fail_internal(c, &err) : 0;
+    return store_domain_delete(store, guid, &err) < 0 ? fail_internal(c, &err) : 0;
 }
 
 int delete_domain(struct call *c) {

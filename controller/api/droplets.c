@@ -35,14 +35,15 @@ static int reply_droplets(struct call *c, struct listing *l) {
 }
 
 int list_droplets(struct call *c) {
-    static const char *const filters[] = {
-        "guids", "app_guids", "package_guids", "states", "space_guids", "organization_guids", NULL};
+    static const char *const filters[] = {"guids",          "app_guids",   "package_guids",
+                                          "states",         "space_guids", "organization_guids",
+                                          "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     return listing_parse(c, &l, filters, NULL) < 0 ? -1 : reply_droplets(c, &l);
 }
 
 int list_app_droplets(struct call *c) {
-    static const char *const filters[] = {"guids", "states", NULL};
+    static const char *const filters[] = {"guids", "states", "label_selector", NULL};
     static const char *const also[] = {"current", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_row_fini) struct app_row app = {0};
@@ -56,7 +57,7 @@ int list_app_droplets(struct call *c) {
 }
 
 int list_package_droplets(struct call *c) {
-    static const char *const filters[] = {"guids", "states", NULL};
+    static const char *const filters[] = {"guids", "states", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(package_row_fini) struct package_row package = {0};
     const char *guid = c->params[0];

@@ -15,6 +15,9 @@ enum cc_error {
     CC_METHOD_NOT_ALLOWED,
     CC_REQUEST_TOO_LARGE,
     CC_RATE_LIMITED,
+    CC_CONFLICT,     /* UAA's */
+    CC_UNAUTHORIZED, /* UAA's: a wrong password */
+    CC_ORG_SUSPENDED,
     CC_FEATURE_DISABLED,
     CC_STAGING_IN_PROGRESS,
     CC_UNAVAILABLE,

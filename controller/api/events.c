@@ -130,7 +130,8 @@ int get_event(struct call *c) {
     int r = store_event_get(c->api->deps.store, c->params[0], &e, &err);
     if (r < 0)
         return r == -ENOENT ? fail_not_found(c, "Event") : fail_internal(c, &err);
-    if (!c->identity.admin && need_space(c, e.space_guid, NEED_READ, "Event") < 0)
+    if ((e.space_guid[0] ? need_space(c, e.space_guid, NEED_READ, "Event")
+                         : need_org(c, e.org_guid, NEED_READ, "Event")) < 0)
         return -1;
     return reply_json(c, 200, event_json(c, &e));
 }

@@ -10,14 +10,14 @@
 
 int get_root(struct call *c) {
     const char *base = call_base(c);
-    return reply_json(c, 200,
-                      json_pack("{s:{s:o,s:{s:s+,s:{s:s}},s:{s:s+,s:{s:s}},s:o,s:o,s:o,s:n,s:n}}",
-                                "links", "self", json_link(c, "%s", ""), "cloud_controller_v2",
-                                "href", base, "/v2", "meta", "version", V2_VERSION,
-                                "cloud_controller_v3", "href", base, "/v3", "meta", "version",
-                                V3_VERSION, "uaa", json_link(c, "%s", ""), "login",
-                                json_link(c, "%s", ""), "log_cache", json_link(c, "%s", ""),
-                                "network_policy_v1", "credhub"));
+    return reply_json(
+        c, 200,
+        json_pack("{s:{s:o,s:{s:s+,s:{s:s}},s:{s:s+,s:{s:s}},s:o,s:o,s:o,s:o,s:n,s:n}}", "links",
+                  "self", json_link(c, "%s", ""), "cloud_controller_v2", "href", base, "/v2",
+                  "meta", "version", V2_VERSION, "cloud_controller_v3", "href", base, "/v3", "meta",
+                  "version", V3_VERSION, "uaa", json_link(c, "%s", ""), "login",
+                  json_link(c, "%s", ""), "log_cache", json_link(c, "%s", ""), "routing",
+                  json_link(c, "/routing"), "network_policy_v1", "credhub"));
 }
 
 int get_v3(struct call *c) {

@@ -35,10 +35,15 @@ struct api {
 /* --- endpoints (endpoints.c) ---------------------------------------------------------------------
  */
 
+/* What an endpoint needs. Which roles give it stands in access.c. */
 enum access {
-    ACCESS_PUBLIC, /* no token */
-    ACCESS_READ,   /* a good token; what it may see is the handler's matter */
-    ACCESS_WRITE,
+    ACCESS_PUBLIC,  /* no token */
+    ACCESS_USER,    /* a good token: it is about the caller itself, or about nobody's */
+    ACCESS_READ,    /* whoever may see it; lists show what the caller may see */
+    ACCESS_SECRETS, /* what holds secrets: space developers */
+    ACCESS_OPERATE, /* what keeps apps running: space developers and supporters */
+    ACCESS_WRITE,   /* apps, routes, services: space developers */
+    ACCESS_MANAGE,  /* spaces, orgs and roles in them: their managers, and the org's */
     ACCESS_ADMIN,
 };
 
@@ -56,6 +61,9 @@ struct endpoint {
     enum body_kind body;
     int (*handle)(struct call *c);
     bool async; /* no transaction around it; it may end with call_finish() */
+    /* Of ACCESS_ADMIN: the feature flag that opens it to everybody, or NULL. */
+    const char *open_flag;
+    bool uaa; /* its errors have UAA's form */
 };
 
 extern const struct endpoint endpoints[];
@@ -77,10 +85,11 @@ void api_untrack(struct call *c); /* also when it was not */
 /* --- loaders (load.c) ----------------------------------------------------------------------------
  */
 
+/* NEED_WRITE: what the endpoint declares, whatever that is. */
 enum need { NEED_READ, NEED_WRITE };
 
-/* 0, or -1 with the error answered: 404 when it is not there or not to be seen, 403 when it may
- * only be read. *ret must be finished by the caller. */
+/* 0, or -1 with the error answered: 404 when it is not there or not to be seen, 403 when it may be
+ * seen but no more. *ret must be finished by the caller. */
 int load_app(struct call *c, const char *guid, enum need need, struct app_row *ret);
 int load_process(struct call *c, const char *guid, enum need need, struct process_row *ret);
 /* The process of this type of an app. */
@@ -89,12 +98,31 @@ int load_app_process(struct call *c, const char *app_guid, const char *type, enu
 int load_space(struct call *c, const char *guid, enum need need, struct space_row *ret);
 int load_org(struct call *c, const char *guid, enum need need, struct org_row *ret);
 int load_route(struct call *c, const char *guid, enum need need, struct route_row *ret);
-/* May the caller see or change what lies in this space? `thing` is for the 404: "App". */
-int need_space(struct call *c, const char *space_guid, enum need need, const char *thing);
-/* NULL for an admin: sees everything. */
-const char *visible_to(const struct call *c);
+/* The space or org that a body names: 422 when it is not there or not to be seen. */
+int load_space_of_body(struct call *c, const char *guid, enum need need, struct space_row *ret);
+int load_org_of_body(struct call *c, const char *guid, enum need need, struct org_row *ret);
 /* All processes of an app, "web" first. */
 int app_processes(struct call *c, const char *app_guid, struct process_rows *ret);
+
+/* --- access.c ------------------------------------------------------------------------------------
+ */
+
+/* May the caller see or change what lies in this space, or in this org? `thing` is for the 404:
+ * "App". */
+int need_space(struct call *c, const char *space_guid, enum need need, const char *thing);
+int need_org(struct call *c, const char *org_guid, enum need need, const char *thing);
+/* The same questions without an answer to the call: false also when it cannot be found out. */
+bool sees_space(struct call *c, const char *space_guid);
+bool sees_org(struct call *c, const char *org_guid);
+/* For what only admins may among the things that an endpoint does. */
+int need_admin(struct call *c);
+/* NULL for an admin: sees everything. */
+const char *visible_to(const struct call *c);
+/* The bits 1 << ACCESS_x that these roles (STORE_x) give in a space, or in an org. */
+unsigned access_of_roles(unsigned roles, bool in_space);
+/* Before the handler: token, admins. After it: a handler that needs a role must have asked. */
+int access_before(struct call *c);
+int access_after(struct call *c);
 
 /* --- auth.c --------------------------------------------------------------------------------------
  */

@@ -4,28 +4,6 @@
 
 #include "controller/api/internal.h"
 
-const char *visible_to(const struct call *c) {
-    return c->identity.admin ? NULL : c->identity.guid;
-}
-
-static int judge(struct call *c, enum store_access access, enum need need, const char *thing) {
-    if (access == STORE_ACCESS_NONE)
-        return fail_not_found(c, thing);
-    if (need == NEED_WRITE && access != STORE_ACCESS_WRITE)
-        return fail_plain(c, CC_NOT_AUTHORIZED);
-    return 0;
-}
-
-int need_space(struct call *c, const char *space_guid, enum need need, const char *thing) {
-    enum store_access access = STORE_ACCESS_NONE;
-    struct error err = {0};
-    if (c->identity.admin)
-        return 0;
-    if (store_space_access(c->api->deps.store, c->identity.guid, space_guid, &access, &err) < 0)
-        return fail_internal(c, &err);
-    return judge(c, access, need, thing);
-}
-
 /* What store_x_get() said, as an answer. */
 static int found(struct call *c, int r, const struct error *err, const char *thing) {
     if (r == -ENOENT)
@@ -58,16 +36,31 @@ int load_route(struct call *c, const char *guid, enum need need, struct route_ro
 }
 
 int load_org(struct call *c, const char *guid, enum need need, struct org_row *ret) {
-    enum store_access access = STORE_ACCESS_NONE;
     struct error err = {0};
     int r = store_org_get(c->api->deps.store, guid, ret, &err);
-    if (found(c, r, &err, "Organization") < 0)
-        return -1;
-    if (c->identity.admin)
-        return 0;
-    if (store_org_access(c->api->deps.store, c->identity.guid, guid, &access, &err) < 0)
+    return found(c, r, &err, "Organization") < 0 ? -1 : need_org(c, guid, need, "Organization");
+}
+
+int load_space_of_body(struct call *c, const char *guid, enum need need, struct space_row *ret) {
+    struct error err = {0};
+    int r = store_space_get(c->api->deps.store, guid, ret, &err);
+    if (r < 0 && r != -ENOENT)
         return fail_internal(c, &err);
-    return judge(c, access, need, "Organization");
+    if (r < 0 || !sees_space(c, ret->guid))
+        return fail_invalid(
+            c, "Invalid space. Ensure that the space exists and you have access to it.");
+    return need_space(c, ret->guid, need, "Space");
+}
+
+int load_org_of_body(struct call *c, const char *guid, enum need need, struct org_row *ret) {
+    struct error err = {0};
+    int r = store_org_get(c->api->deps.store, guid, ret, &err);
+    if (r < 0 && r != -ENOENT)
+        return fail_internal(c, &err);
+    if (r < 0 || !sees_org(c, ret->guid))
+        return fail_invalid(c, "Invalid organization. Ensure the organization exists and you have "
+                               "access to it.");
+    return need_org(c, ret->guid, need, "Organization");
 }
 
 static int web_first(const void *a, const void *b) {

@@ -143,7 +143,7 @@ static int apply_app(struct call *c, const struct space_row *space,
     char prefix[300];
     snprintf(prefix, sizeof prefix, "For application '%.255s': ", wish->name);
     if (find_or_create(c, space, wish, &app) < 0 ||
-        (wish->env && env_merge(c, &app, wish->env, prefix) < 0) ||
+        (wish->env && env_merge(c, &app.env, wish->env, prefix) < 0) ||
         metadata_merge(c, wish->whole, &app.labels, &app.annotations) < 0 ||
         app_update(c, &app) < 0 || apply_processes(c, &app, wish) < 0 ||
         manifest_routes_apply(c, &app, space, wish) < 0 ||

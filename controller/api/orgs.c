@@ -17,7 +17,7 @@ json_t *org_json(struct call *c, const struct org_row *o) {
 }
 
 int list_orgs(struct call *c) {
-    static const char *const filters[] = {"guids", "names", NULL};
+    static const char *const filters[] = {"guids", "names", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(org_rows_fini) struct org_rows rows = {0};
     struct error err = {0};
@@ -63,10 +63,27 @@ static int take_org(struct call *c, struct org_row *org) {
     return metadata_merge(c, c->json, &org->labels, &org->annotations);
 }
 
+/* Whoever may make one while user_org_creation is on has it. */
+static int make_manager(struct call *c, const struct org_row *org) {
+    static const char *const types[] = {"organization_user", "organization_manager"};
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+        _cleanup_(role_row_fini) struct role_row role = {.type = str_dup(types[i])};
+        struct error err = {0};
+        memcpy(role.user_guid, c->identity.guid, GUID_SIZE);
+        memcpy(role.org_guid, org->guid, GUID_SIZE);
+        if (!role.type)
+            return fail_no_memory(c);
+        if (store_role_insert(c->api->deps.store, &role, &err) < 0)
+            return fail_internal(c, &err);
+    }
+    return 0;
+}
+
 int org_create(struct call *c, struct org_row *org) {
     struct error err = {0};
     if (app_name_ok(c, org->name) < 0 ||
-        saved(c, store_org_insert(c->api->deps.store, org, &err), org, &err) < 0)
+        saved(c, store_org_insert(c->api->deps.store, org, &err), org, &err) < 0 ||
+        (!c->identity.admin && make_manager(c, org) < 0))
         return -1;
     return record_event_on(c, "audit.organization.create", "organization", org->guid, org->name, "",
                            org->guid, NULL);
@@ -90,11 +107,50 @@ int update_org(struct call *c) {
     _cleanup_(org_row_fini) struct org_row org = {0};
     if (load_org(c, c->params[0], NEED_WRITE, &org) < 0 || body_check_all(c, org_update_fields) < 0)
         return -1;
-    if (json_object_get(c->json, "suspended") && !c->identity.admin)
-        return fail_plain(c, CC_NOT_AUTHORIZED);
+    if (json_object_get(c->json, "suspended") && need_admin(c) < 0)
+        return -1;
     if (take_org(c, &org) < 0 || org_update(c, &org) < 0)
         return -1;
     return reply_json(c, 200, org_json(c, &org));
+}
+
+/* All that lives in the org goes with it: spaces with their apps, and its own domains. */
+int delete_org(struct call *c) {
+    struct store *store = c->api->deps.store;
+    _cleanup_(org_row_fini) struct org_row org = {0};
+    _cleanup_(space_rows_fini) struct space_rows spaces = {0};
+    _cleanup_(domain_rows_fini) struct domain_rows domains = {0};
+    const char *guid = org.guid;
+    struct store_filter filter = {"organization_guids", &guid, 1};
+    struct store_query q = {.filters = &filter, .filter_count = 1};
+    struct error err = {0};
+    if (load_org(c, c->params[0], NEED_WRITE, &org) < 0)
+        return -1;
+    if (store_space_list(store, &q, &spaces, &err) < 0 ||
+        store_domain_list(store, &q, &domains, &err) < 0)
+        return fail_internal(c, &err);
+    for (size_t i = 0; i < spaces.n; i++)
+        if (space_delete(c, &spaces.v[i]) < 0)
+            return -1;
+    for (size_t i = 0; i < domains.n; i++)
+        if (domain_delete(c, &domains.v[i]) < 0)
+            return -1;
+    if (store_org_delete(store, org.guid, &err) < 0)
+        return fail_internal(c, &err);
+    if (record_event_on(c, "audit.organization.delete-request", "organization", org.guid, org.name,
+                        "", org.guid, NULL) < 0)
+        return -1;
+    return reply_job(c, "organization.delete");
+}
+
+/* There are no isolation segments: only "none" can be set. */
+int update_org_no_relation(struct call *c) {
+    _cleanup_(org_row_fini) struct org_row org = {0};
+    if (load_org(c, c->params[0], NEED_WRITE, &org) < 0)
+        return -1;
+    if (json_object_size(json_object_get(c->json, "data")))
+        return fail_invalid(c, "This platform has no isolation segments.");
+    return reply_json(c, 200, json_pack("{s:n}", "data"));
 }
 
 int get_org_no_relation(struct call *c) {
@@ -132,4 +188,28 @@ int get_quota(struct call *c) {
     if (!str_eq(c->params[0], QUOTA_GUID))
         return fail_not_found(c, "Organization quota");
     return reply_json(c, 200, quota_json(c));
+}
+
+/* Every org has it already. */
+int apply_quota(struct call *c) {
+    if (!str_eq(c->params[0], QUOTA_GUID))
+        return fail_not_found(c, "Organization quota");
+    json_t *data = json_object_get(c->json, "data"), *one;
+    size_t i;
+    if (!json_is_array(data))
+        return fail_invalid(c, "Data must be an array");
+    json_array_foreach(data, i, one) {
+        _cleanup_(org_row_fini) struct org_row org = {0};
+        const char *guid = body_text(one, "guid");
+        if (!guid || store_org_get(c->api->deps.store, guid, &org, NULL) < 0)
+            return fail_invalid(c,
+                                "Organizations with guids [\"%.100s\"] do not exist, or you do "
+                                "not have access to them.",
+                                guid ? guid : "");
+    }
+    return reply_json(
+        c, 201,
+        json_pack(
+            "{s:O,s:{s:o}}", "data", data, "links", "self",
+            json_link(c, "/v3/organization_quotas/%s/relationships/organizations", QUOTA_GUID)));
 }

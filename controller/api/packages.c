@@ -35,14 +35,15 @@ static int reply_packages(struct call *c, struct listing *l) {
 }
 
 int list_packages(struct call *c) {
-    static const char *const filters[] = {"guids",       "app_guids",          "states", "types",
-                                          "space_guids", "organization_guids", NULL};
+    static const char *const filters[] = {"guids",          "app_guids",   "states",
+                                          "types",          "space_guids", "organization_guids",
+                                          "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     return listing_parse(c, &l, filters, NULL) < 0 ? -1 : reply_packages(c, &l);
 }
 
 int list_app_packages(struct call *c) {
-    static const char *const filters[] = {"guids", "states", "types", NULL};
+    static const char *const filters[] = {"guids", "states", "types", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_row_fini) struct app_row app = {0};
     const char *guid = c->params[0];
@@ -93,11 +94,9 @@ static int load_app_of_package(struct call *c, struct app_row *app) {
                           app, &err);
     if (r < 0 && r != -ENOENT)
         return fail_internal(c, &err);
-    if (r == 0 && need_space(c, app->space_guid, NEED_WRITE, "App") == 0)
-        return 0;
-    return c->errors ? -1
-                     : fail_invalid(c, "App is invalid. Ensure it exists and you have access to "
-                                       "it.");
+    if (r < 0 || !sees_space(c, app->space_guid))
+        return fail_invalid(c, "App is invalid. Ensure it exists and you have access to it.");
+    return need_space(c, app->space_guid, NEED_WRITE, "App");
 }
 
 int package_create(struct call *c, const struct app_row *app, const char *image,

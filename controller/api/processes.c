@@ -71,8 +71,8 @@ static int reply_processes(struct call *c, struct listing *l) {
 }
 
 int list_processes(struct call *c) {
-    static const char *const filters[] = {"guids",       "app_guids",          "types",
-                                          "space_guids", "organization_guids", NULL};
+    static const char *const filters[] = {
+        "guids", "app_guids", "types", "space_guids", "organization_guids", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     if (listing_parse(c, &l, filters, NULL) < 0)
         return -1;
@@ -80,7 +80,7 @@ int list_processes(struct call *c) {
 }
 
 int list_app_processes(struct call *c) {
-    static const char *const filters[] = {"guids", "types", NULL};
+    static const char *const filters[] = {"guids", "types", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_row_fini) struct app_row app = {0};
     const char *guid = c->params[0];

@@ -70,6 +70,9 @@ void listing_fini(struct listing *l) {
             free(l->values[i][j]);
         free(l->values[i]);
     }
+    if (l->wishes)
+        label_wishes_fini(l->wishes);
+    free(l->wishes);
     *l = (struct listing){0};
 }
 
@@ -136,6 +139,11 @@ static int parse_parameter(struct call *c, struct listing *l, const char *const 
         return parse_count(c, q->key, q->value, PER_PAGE_MAX, &l->per_page);
     if (str_eq(q->key, "order_by"))
         return parse_order(c, l, q->value);
+    if (str_eq(q->key, "label_selector") && named(filters, q->key)) {
+        if (!l->wishes && !(l->wishes = mem_zalloc(sizeof *l->wishes)))
+            return fail_no_memory(c);
+        return labels_parse(c, q->value, l->wishes, &l->query);
+    }
     if (named(filters, q->key))
         return split_values(c, l, q->key, q->value);
     if (named(also, q->key))

@@ -26,18 +26,34 @@ void url_encode(struct strbuf *out, const char *s);
 /* Splits "a=1&b=2" into c->queries; 400 when it is too long or no UTF-8. */
 int query_parse(struct call *c);
 
+/* The requirements of a label_selector (labels.c), in the store's form and what that points to. */
+#define LABELS_MAX       16
+#define LABEL_VALUES_MAX 50
+struct label_wishes {
+    struct store_label labels[LABELS_MAX];
+    struct label_wish {
+        char *key, *values[LABEL_VALUES_MAX]; /* owned */
+        size_t n;
+    } v[LABELS_MAX];
+};
+/* Adds to query->labels; 400 when the text is no selector. */
+int labels_parse(struct call *c, const char *text, struct label_wishes *wishes,
+                 struct store_query *query);
+void label_wishes_fini(struct label_wishes *wishes);
+
 /* One request for a list. */
 struct listing {
     struct store_query query; /* filters point into the members below */
     struct store_filter filters[LIST_FILTERS_MAX];
     char **values[LIST_FILTERS_MAX]; /* owned */
+    struct label_wishes *wishes;     /* owned; NULL: no label_selector */
     uint64_t page, per_page;
 };
 void listing_fini(struct listing *l);
 
-/* Reads page, per_page, order_by and the filters of these names (NULL-terminated). Another
- * parameter, but for the ones in `also` (NULL-terminated or NULL), is a 400. Shows the caller only
- * what is for its eyes. */
+/* Reads page, per_page, order_by and the filters of these names (NULL-terminated); the name
+ * "label_selector" is for resources with labels. Another parameter, but for the ones in `also`
+ * (NULL-terminated or NULL), is a 400. Shows the caller only what is for its eyes. */
 int listing_parse(struct call *c, struct listing *l, const char *const *filters,
                   const char *const *also);
 /* Adds one more filter with one value, that the path gave; borrowed. At most LIST_ADDED_MAX. */

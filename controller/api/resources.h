@@ -16,14 +16,26 @@ int get_v2_info(struct call *c);
 int get_login(struct call *c);
 int post_token(struct call *c);
 int delete_token(struct call *c);
+/* uaa_users.c */
+int list_accounts(struct call *c);
+int create_account(struct call *c);
+int get_account(struct call *c);
+int delete_account(struct call *c);
+int change_password(struct call *c);
+int create_client(struct call *c);
+int get_client(struct call *c);
+int delete_client(struct call *c);
 /* orgs.c */
 int list_orgs(struct call *c);
 int create_org(struct call *c);
 int get_org(struct call *c);
 int update_org(struct call *c);
+int delete_org(struct call *c);
 int get_org_no_relation(struct call *c);
+int update_org_no_relation(struct call *c);
 int list_quotas(struct call *c);
 int get_quota(struct call *c);
+int apply_quota(struct call *c);
 json_t *org_json(struct call *c, const struct org_row *row);
 /* spaces.c */
 int list_spaces(struct call *c);
@@ -32,12 +44,15 @@ int get_space(struct call *c);
 int update_space(struct call *c);
 int delete_space(struct call *c);
 int get_space_ssh(struct call *c);
+int update_space_ssh(struct call *c);
 int get_space_no_relation(struct call *c);
 int list_space_nothing(struct call *c);
 json_t *space_json(struct call *c, const struct space_row *row);
 /* users.c */
 int list_users(struct call *c);
 int get_user(struct call *c);
+int create_user(struct call *c);
+int delete_user(struct call *c);
 int list_roles(struct call *c);
 int create_role(struct call *c);
 int get_role(struct call *c);
@@ -108,22 +123,29 @@ int delete_destination(struct call *c);
 int list_domains(struct call *c);
 int create_domain(struct call *c);
 int get_domain(struct call *c);
+int update_domain(struct call *c);
 int delete_domain(struct call *c);
 int list_org_domains(struct call *c);
 int get_default_domain(struct call *c);
 int get_route_reservation(struct call *c);
 json_t *domain_json(struct call *c, const struct domain_row *row);
-/* flags.c, jobs.c, events.c, empty.c, cells.c, log_cache.c */
+/* flags.c, env_groups.c, jobs.c, events.c, cells.c, log_cache.c */
 int list_flags(struct call *c);
 int get_flag(struct call *c);
 int update_flag(struct call *c);
+int get_env_group(struct call *c);
+int update_env_group(struct call *c);
 int get_job(struct call *c);
 int list_events(struct call *c);
 int get_event(struct call *c);
-int list_nothing(struct call *c);
 int list_cells(struct call *c);
 int get_log_info(struct call *c);
 int read_logs(struct call *c);
+/* absent.c */
+int list_nothing(struct call *c);
+int get_absent(struct call *c);
+int refuse_kind(struct call *c);
+int list_router_groups(struct call *c);
 /* manifest_apply.c, manifest_diff.c, manifest_show.c */
 int apply_manifest(struct call *c);
 int diff_manifest(struct call *c);
@@ -143,9 +165,13 @@ int app_start(struct call *c, struct app_row *app, const char *event);
 int app_stop(struct call *c, struct app_row *app);
 int app_delete(struct call *c, const struct app_row *app);
 
-/* app_env.c: merges `vars` (a JSON object; null deletes) into the app's environment. `prefix`
+/* env_groups.c: "running" or "staging", a JSON object. */
+json_t *env_group(struct call *c, const char *name);
+/* app_env.c: merges `vars` (a JSON object; null deletes) into a stored environment. `prefix`
  * begins each error. */
-int env_merge(struct call *c, struct app_row *app, const json_t *vars, const char *prefix);
+int env_merge(struct call *c, char **stored, const json_t *vars, const char *prefix);
+/* 422 unless all are texts or null. */
+int env_check_values(struct call *c, const json_t *vars);
 /* All that an app's environment is made of; `own` names the group that the user set. */
 json_t *app_env_json(struct call *c, const struct app_row *app, const char *own);
 
@@ -220,6 +246,7 @@ int space_delete(struct call *c, const struct space_row *space);
 struct role_wish {
     const char *type, *place;         /* "space_developer"; the guid of a space or an org */
     const char *user_guid, *username; /* one of them */
+    const char *origin;               /* of the username; NULL: any */
 };
 /* `again_ok`: a role that the user has already is no error. */
 int role_grant(struct call *c, const struct role_wish *wish, bool again_ok, struct role_row *ret);

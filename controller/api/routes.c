@@ -117,9 +117,9 @@ static int reply_routes(struct call *c, struct listing *l) {
     return list ? reply_list(c, l, rows.total, list, NULL) : fail_no_memory(c);
 }
 
-static const char *const route_filters[] = {"guids",        "hosts",       "paths",
-                                            "domain_guids", "space_guids", "organization_guids",
-                                            "app_guids",    NULL};
+static const char *const route_filters[] = {"guids",        "hosts",          "paths",
+                                            "domain_guids", "space_guids",    "organization_guids",
+                                            "app_guids",    "label_selector", NULL};
 static const char *const route_also[] = {"include", NULL};
 
 int list_routes(struct call *c) {
@@ -128,7 +128,8 @@ int list_routes(struct call *c) {
 }
 
 int list_app_routes(struct call *c) {
-    static const char *const filters[] = {"guids", "hosts", "paths", "domain_guids", NULL};
+    static const char *const filters[] = {"guids",        "hosts",          "paths",
+                                          "domain_guids", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_row_fini) struct app_row app = {0};
     const char *guid = c->params[0];
@@ -212,15 +213,10 @@ static int creation_allowed(struct call *c) {
 int route_place(struct call *c, const char *space_guid, const char *domain_guid,
                 struct space_row *space, struct domain_row *domain) {
     struct store *store = c->api->deps.store;
-    if (creation_allowed(c) < 0)
+    if (creation_allowed(c) < 0 || load_space_of_body(c, space_guid, NEED_WRITE, space) < 0)
         return -1;
-    if (store_space_get(store, space_guid, space, NULL) < 0 ||
-        need_space(c, space->guid, NEED_WRITE, "Space") < 0)
-        return c->errors
-                   ? -1
-                   : fail_invalid(c, "Invalid space. Ensure that the space exists and you have "
-                                     "access to it.");
-    if (store_domain_get(store, domain_guid, domain, NULL) < 0)
+    if (store_domain_get(store, domain_guid, domain, NULL) < 0 ||
+        (domain->org_guid[0] && !sees_org(c, domain->org_guid)))
         return fail_invalid(c,
                             "Invalid domain. Ensure that the domain exists and you have access to "
                             "it.");

@@ -30,7 +30,8 @@ static json_t *organizations_of(struct call *c, const struct space_rows *rows) {
 }
 
 int list_spaces(struct call *c) {
-    static const char *const filters[] = {"guids", "names", "organization_guids", NULL};
+    static const char *const filters[] = {"guids", "names", "organization_guids", "label_selector",
+                                          NULL};
     static const char *const also[] = {"include", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(space_rows_fini) struct space_rows rows = {0};
@@ -79,8 +80,8 @@ int create_space(struct call *c) {
     _cleanup_(space_row_fini) struct space_row space = {.ssh = true};
     _cleanup_(org_row_fini) struct org_row org = {0};
     if (body_check_all(c, fields) < 0 ||
-        load_org(c, body_text(c->json, "relationships.organization.data.guid"), NEED_WRITE, &org) <
-            0)
+        load_org_of_body(c, body_text(c->json, "relationships.organization.data.guid"), NEED_WRITE,
+                         &org) < 0)
         return -1;
     memcpy(space.org_guid, org.guid, GUID_SIZE);
     if (str_set(&space.name, body_text(c->json, "name")) < 0)
@@ -116,15 +117,14 @@ int update_space(struct call *c) {
 /* All that lives in the space goes with it. */
 int space_delete(struct call *c, const struct space_row *space) {
     struct store *store = c->api->deps.store;
-    _cleanup_(org_row_fini) struct org_row org = {0};
     _cleanup_(app_rows_fini) struct app_rows apps = {0};
     _cleanup_(route_rows_fini) struct route_rows routes = {0};
     struct error err = {0};
+    if (need_org(c, space->org_guid, NEED_WRITE, "Space") < 0)
+        return -1;
     const char *guid = space->guid;
     struct store_filter filter = {"space_guids", &guid, 1};
     struct store_query q = {.filters = &filter, .filter_count = 1};
-    if (load_org(c, space->org_guid, NEED_WRITE, &org) < 0)
-        return -1;
     if (store_app_list(store, &q, &apps, &err) < 0 ||
         store_route_list(store, &q, &routes, &err) < 0)
         return fail_internal(c, &err);
@@ -140,7 +140,7 @@ int space_delete(struct call *c, const struct space_row *space) {
     if (store_space_delete(store, space->guid, &err) < 0)
         return fail_internal(c, &err);
     return record_event_on(c, "audit.space.delete-request", "space", space->guid, space->name, "",
-                           org.guid, NULL);
+                           space->org_guid, NULL);
 }
 
 int delete_space(struct call *c) {
@@ -150,13 +150,29 @@ int delete_space(struct call *c) {
     return reply_job(c, "space.delete");
 }
 
-int get_space_ssh(struct call *c) {
-    _cleanup_(space_row_fini) struct space_row space = {0};
-    if (load_space(c, c->params[0], NEED_READ, &space) < 0)
-        return -1;
+static int reply_ssh(struct call *c, const struct space_row *space) {
     return reply_json(c, 200,
                       json_pack("{s:s,s:s,s:b}", "name", "ssh", "description",
-                                "Enable SSHing into apps in the space.", "enabled", space.ssh));
+                                "Enable SSHing into apps in the space.", "enabled", space->ssh));
+}
+
+int get_space_ssh(struct call *c) {
+    _cleanup_(space_row_fini) struct space_row space = {0};
+    return load_space(c, c->params[0], NEED_READ, &space) < 0 ? -1 : reply_ssh(c, &space);
+}
+
+int update_space_ssh(struct call *c) {
+    static const struct field fields[] = {
+        {.name = "enabled", .kind = FIELD_BOOL, .required = true},
+    };
+    _cleanup_(space_row_fini) struct space_row space = {0};
+    struct error err = {0};
+    if (load_space(c, c->params[0], NEED_WRITE, &space) < 0 || body_check_all(c, fields) < 0)
+        return -1;
+    body_bool(c->json, "enabled", &space.ssh);
+    if (store_space_update(c->api->deps.store, &space, &err) < 0)
+        return fail_internal(c, &err);
+    return reply_ssh(c, &space);
 }
 
 int get_space_no_relation(struct call *c) {

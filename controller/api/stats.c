@@ -19,6 +19,7 @@ struct stats {
     uint64_t now_ms;
     uint64_t wanted;             /* of this version; in a deployment not all yet, or any more */
     json_t **slots;              /* one a desired index; owned until given away */
+    bool desired;                /* the brain runs it: not so while a feature flag forbids it */
     bool any_running, any_other; /* other: neither running nor on its way */
 };
 
@@ -66,9 +67,9 @@ static json_t *usage_json(const struct lrp_actual *a) {
 }
 
 /* An index that nobody runs. */
-static json_t *down_json(const struct process_row *p, uint64_t index, const char *state) {
+static json_t *down_json(const struct process_row *p, uint64_t index) {
     return json_pack("{s:s,s:I,s:s,s:b,s:i,s:n,s:n,s:n,s:I,s:{},s:[],s:n,s:n}", "type", p->type,
-                     "index", (json_int_t)index, "state", state, "routable", 0, "uptime", 0,
+                     "index", (json_int_t)index, "state", "DOWN", "routable", 0, "uptime", 0,
                      "mem_quota", "disk_quota", "fds_quota", "log_rate_limit",
                      (json_int_t)p->log_rate, "usage", "instance_ports", "isolation_segment",
                      "details");
@@ -76,6 +77,7 @@ static json_t *down_json(const struct process_row *p, uint64_t index, const char
 
 static json_t *actual_json(const struct stats *s, const struct lrp_actual *a) {
     bool running = a->state == LRP_RUNNING;
+    /* cc: of whatever state it is in, so that of a crashed one tells when it crashed */
     uint64_t uptime = s->now_ms > a->since_ms ? (s->now_ms - a->since_ms) / 1000 : 0;
     /* The CLI shows details as an error: progress is none. */
     const char *details =
@@ -85,8 +87,8 @@ static json_t *actual_json(const struct stats *s, const struct lrp_actual *a) {
         s->process->type, "index", (json_int_t)a->index, "state", state_of(a), "routable", running,
         "usage", running ? usage_json(a) : json_object(), "host", a->address ? a->address : "",
         "instance_internal_ip", a->address ? a->address : "", "instance_ports", ports_json(a),
-        "uptime", (json_int_t)(running ? uptime : 0), "mem_quota", (json_int_t)a->memory_mb * MB,
-        "disk_quota", (json_int_t)a->disk_mb * MB, "fds_quota", FDS_QUOTA, "log_rate_limit",
+        "uptime", (json_int_t)uptime, "mem_quota", (json_int_t)a->memory_mb * MB, "disk_quota",
+        (json_int_t)a->disk_mb * MB, "fds_quota", FDS_QUOTA, "log_rate_limit",
         (json_int_t)s->process->log_rate, "isolation_segment", "details",
         json_text_or_null(details), "instance_guid", a->instance_guid ? a->instance_guid : "",
         "cell", a->cell_name ? a->cell_name : "", "crash_count", (json_int_t)a->crash_count);
@@ -94,6 +96,7 @@ static json_t *actual_json(const struct stats *s, const struct lrp_actual *a) {
 
 static void on_actual(void *arg, const struct lrp_actual *a) {
     struct stats *s = arg;
+    s->desired = true;
     if (a->index >= s->wanted || !s->slots)
         return;
     s->any_running |= a->state == LRP_RUNNING;
@@ -121,16 +124,13 @@ int process_stats(struct call *c, const struct app_row *app, const struct proces
     if (app->started)
         lrp_instances(c->api->deps.lrp, group, on_actual, &s);
     bool fresh = clock_wall_ns() < app->updated_ns + HOLD_FRESH_NS;
-    if (app->started && s.wanted && fresh && !s.any_running && !s.any_other &&
-        call_hold(c, HOLD_MS)) {
+    if (s.desired && s.wanted && fresh && !s.any_running && !s.any_other && call_hold(c, HOLD_MS)) {
         drop_slots(&s);
         return 1;
     }
     *ret = json_array();
     for (uint64_t i = 0; i < s.wanted; i++)
-        json_array_append_new(
-            *ret,
-            s.slots[i] ? s.slots[i] : down_json(p, i, app->started && fresh ? "STARTING" : "DOWN"));
+        json_array_append_new(*ret, s.slots[i] ? s.slots[i] : down_json(p, i));
     free(s.slots);
     return 0;
 }

@@ -15,6 +15,8 @@ void claims_fini(struct claims *claims) {
     free(claims->jti);
     free(claims->user_guid);
     free(claims->name);
+    free(claims->rev);
+    free(claims->session);
     *claims = (struct claims){0};
 }
 
@@ -66,16 +68,27 @@ static json_t *scope_list(const struct user_row *user) {
     return list;
 }
 
-/* 2.3 of the CLIs' needs: with user_name, user_id and origin must stand; without it, client_id. */
-static json_t *payload(struct api *api, const struct user_row *user, const char *jti,
-                       const char *grant, const char *issuer, uint64_t now_s) {
+void token_rev(const struct api *api, const struct user_row *user, char ret[TOKEN_REV_SIZE]) {
+    unsigned char mac[SIGNATURE_SIZE] = {0};
+    const char *hash = user->password_hash ? user->password_hash : "";
+    sign(api, hash, strlen(hash), mac);
+    hex_encode(mac, (TOKEN_REV_SIZE - 1) / 2, ret);
+}
+
+/* What the CLIs read: with user_name, user_id and origin must stand; without it, client_id.
+ * revocable makes them revoke it when they log out. */
+static json_t *payload(struct api *api, const struct token_wish *wish) {
+    const struct user_row *user = wish->user;
     const char *client = is_client(user) ? user->username : "cf";
-    json_t *claims =
-        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:[s,s,s],s:I,s:I,s:s+,s:s}", "jti", jti, "sub",
-                  user->guid, "client_id", client, "cid", client, "azp", client, "grant_type",
-                  grant, "scope", scope_list(user), "aud", "cloud_controller", "openid", "cf",
-                  "iat", (json_int_t)now_s, "exp", (json_int_t)(now_s + api->config.token_s), "iss",
-                  issuer, "/oauth/token", "zid", "uaa");
+    char rev[TOKEN_REV_SIZE];
+    token_rev(api, user, rev);
+    json_t *claims = json_pack(
+        "{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:[s,s,s],s:I,s:I,s:s+,s:s,s:s,s:b,s:o}", "jti", wish->jti,
+        "sub", user->guid, "client_id", client, "cid", client, "azp", client, "grant_type",
+        wish->grant, "scope", scope_list(user), "aud", "cloud_controller", "openid", "cf", "iat",
+        (json_int_t)wish->now_s, "exp", (json_int_t)(wish->now_s + api->config.token_s), "iss",
+        wish->issuer, "/oauth/token", "zid", "uaa", "rev_sig", rev, "revocable", 1, "session",
+        json_text_or_null(wish->session));
     if (claims && !is_client(user) &&
         (json_object_set_new(claims, "user_id", json_string(user->guid)) ||
          json_object_set_new(claims, "user_name", json_string(user->username)) ||
@@ -87,11 +100,10 @@ static json_t *payload(struct api *api, const struct user_row *user, const char 
     return claims;
 }
 
-char *token_issue(struct api *api, const struct user_row *user, const char *jti, const char *grant,
-                  const char *issuer, uint64_t now_s) {
+char *token_issue(struct api *api, const struct token_wish *wish) {
     _cleanup_(strbuf_fini) struct strbuf token = {0};
     unsigned char mac[SIGNATURE_SIZE];
-    json_t *claims = payload(api, user, jti, grant, issuer, now_s);
+    json_t *claims = payload(api, wish);
     char *text = claims ? json_dumps(claims, JSON_COMPACT) : NULL;
     json_decref(claims);
     char *head = base64_encode(HEADER, sizeof HEADER - 1, true);
@@ -125,6 +137,8 @@ static bool read_claims(const char *text, size_t n, uint64_t now_s, struct claim
         found.jti = str_dup(jti);
         found.user_guid = str_dup(sub);
         found.name = str_dup(name ? json_string_value(name) : body_text(claims, "client_id"));
+        found.rev = str_dup(body_text(claims, "rev_sig"));
+        found.session = str_dup(body_text(claims, "session"));
         ok = found.jti && found.user_guid && found.name;
     }
     json_decref(claims);

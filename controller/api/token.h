@@ -13,14 +13,25 @@ struct api;
 
 struct claims {
     char *jti, *user_guid, *name; /* owned */
+    char *rev;                    /* owned; token_rev() of when it was issued */
+    char *session;                /* owned; guid of the refresh token beside it; NULL: none */
     uint64_t expires_s;
 };
 void claims_fini(struct claims *claims);
 
-/* An access token for a user (or a client: origin "client"), owned; NULL: out of memory. `jti`
- * names it; `issuer` is the API's base. */
-char *token_issue(struct api *api, const struct user_row *user, const char *jti, const char *grant,
-                  const char *issuer, uint64_t now_s);
+struct token_wish {
+    const struct user_row *user; /* or a client: origin "client" */
+    const char *jti;             /* its name */
+    const char *grant;           /* how it came to be: "password" */
+    const char *session;         /* see claims; NULL: none */
+    const char *issuer;          /* the API's base */
+    uint64_t now_s;
+};
+/* An access token, owned; NULL: out of memory. */
+char *token_issue(struct api *api, const struct token_wish *wish);
+#define TOKEN_REV_SIZE 17
+/* Another one after each change of the password: with it all access tokens end (UAA's rev_sig). */
+void token_rev(const struct api *api, const struct user_row *user, char ret[TOKEN_REV_SIZE]);
 /* False unless the signature is ours and it has not expired. */
 bool token_verify(const struct api *api, const char *token, uint64_t now_s, struct claims *ret);
 /* "cloud_controller.read ..." */

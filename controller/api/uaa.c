@@ -148,8 +148,8 @@ static void hash_refresh(const char *token, char hex[65]) {
     hex_encode(digest, 32, hex);
 }
 
-/* A new refresh token, kept as its hash. Owned; NULL with the error answered. */
-static char *new_refresh(struct call *c, const struct user_row *user) {
+/* A new refresh token, kept as its hash. Owned; NULL with the error answered. `session`: its id. */
+static char *new_refresh(struct call *c, const struct user_row *user, char session[GUID_SIZE]) {
     struct api *api = c->api;
     unsigned char secret[REFRESH_BYTES];
     char hex[65];
@@ -172,19 +172,26 @@ static char *new_refresh(struct call *c, const struct user_row *user) {
         fail_no_memory(c);
     else if (store_token_insert(api->deps.store, &row, &err) < 0)
         fail_internal(c, &err);
-    else
+    else {
+        memcpy(session, row.guid, GUID_SIZE);
         return text;
+    }
     free(text);
     return NULL;
 }
 
-/* `refresh` NULL: the grant gives none. */
-static int grant(struct call *c, const struct user_row *user, const char *kind,
-                 const char *refresh) {
+/* `refresh` and `session` NULL: the grant gives none. */
+static int grant(struct call *c, const struct user_row *user, const char *kind, const char *refresh,
+                 const char *session) {
     struct api *api = c->api;
     char jti[GUID_SIZE];
     guid_new(jti);
-    char *token = token_issue(api, user, jti, kind, call_base(c), clock_wall_ns() / 1000000000u);
+    char *token = token_issue(api, &(struct token_wish){.user = user,
+                                                        .jti = jti,
+                                                        .grant = kind,
+                                                        .session = session,
+                                                        .issuer = call_base(c),
+                                                        .now_s = clock_wall_ns() / 1000000000u});
     if (!token)
         return fail_no_memory(c);
     json_t *body = json_pack("{s:s,s:s,s:I,s:s,s:s}", "access_token", token, "token_type", "bearer",
@@ -234,9 +241,10 @@ static void step_login_known(struct login_job *job) {
     }
     limiter_forget(c->api->limiter, job->key);
     bool client = str_eq(job->kind, "client_credentials");
-    char *refresh = client ? NULL : new_refresh(c, &job->user);
+    char session[GUID_SIZE];
+    char *refresh = client ? NULL : new_refresh(c, &job->user, session);
     if (client || refresh)
-        grant(c, &job->user, job->kind, refresh);
+        grant(c, &job->user, job->kind, refresh, client ? NULL : session);
     wipe_free(refresh);
 }
 
@@ -319,7 +327,7 @@ static int refresh_grant(struct call *c, const struct form *f) {
         return fail_internal(c, &err);
     if (r == -ENOENT || !user.guid[0] || !user.active)
         return refuse(c, 401, "invalid_token", "The token expired, was revoked, or is not known");
-    return grant(c, &user, "refresh_token", f->refresh);
+    return grant(c, &user, "refresh_token", f->refresh, row.guid);
 }
 
 int post_token(struct call *c) {
@@ -364,5 +372,11 @@ int delete_token(struct call *c) {
     uint64_t until = clock_wall_ns() + c->api->config.token_s * 1000000000u;
     if (store_token_revoke(store, jti, until, &err) < 0)
         return fail_internal(c, &err);
+    /* Logging out: the session's refresh token goes with it, which the CLIs cannot name. */
+    if (str_eq(jti, c->identity.jti) && c->identity.session) {
+        r = store_token_delete(store, c->identity.session, &err);
+        if (r < 0 && r != -ENOENT)
+            return fail_internal(c, &err);
+    }
     return reply_nothing(c, 200);
 }

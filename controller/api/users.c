@@ -2,6 +2,8 @@
 #include <errno.h>
 
 #include "controller/api/resources.h"
+#include "controller/store/flags.h"
+#include "controller/store/tokens.h"
 
 static json_t *user_json(struct call *c, const struct user_row *u) {
     bool client = str_eq(u->origin, "client");
@@ -13,13 +15,17 @@ static json_t *user_json(struct call *c, const struct user_row *u) {
                      "annotations", "links", "self", json_link(c, "/v3/users/%s", u->guid));
 }
 
+/* Inactive ones were deleted here, though not yet in UAA. */
 int list_users(struct call *c) {
     static const char *const filters[] = {"guids", "usernames", "origins", NULL};
+    static const char *const also[] = {"partial_usernames", NULL};
+    static const char *const active = "1";
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(user_rows_fini) struct user_rows rows = {0};
     struct error err = {0};
-    if (listing_parse(c, &l, filters, NULL) < 0)
+    if (listing_parse(c, &l, filters, also) < 0)
         return -1;
+    listing_add(&l, "active", &active);
     if (store_user_list(c->api->deps.store, &l.query, &rows, &err) < 0)
         return fail_internal(c, &err);
     json_t *list = json_array();
@@ -29,32 +35,72 @@ int list_users(struct call *c) {
     return reply_list(c, &l, rows.total, list, NULL);
 }
 
+static int load_user(struct call *c, struct user_row *ret) {
+    const char *guid = c->params[0];
+    struct store_filter filter = {"guids", &guid, 1};
+    struct store_query q = {.filters = &filter, .filter_count = 1, .visible_to = visible_to(c)};
+    _cleanup_(user_rows_fini) struct user_rows rows = {0};
+    struct error err = {0};
+    if (store_user_list(c->api->deps.store, &q, &rows, &err) < 0)
+        return fail_internal(c, &err);
+    if (!rows.n || !rows.v[0].active)
+        return fail_not_found(c, "User");
+    *ret = rows.v[0];
+    rows.v[0] = (struct user_row){0};
+    return 0;
+}
+
 int get_user(struct call *c) {
     _cleanup_(user_row_fini) struct user_row user = {0};
+    return load_user(c, &user) < 0 ? -1 : reply_json(c, 200, user_json(c, &user));
+}
+
+/* UAA has made the account already: here it is only told of. */
+int create_user(struct call *c) {
+    static const struct field fields[] = {
+        {.name = "guid", .kind = FIELD_TEXT},
+        {.name = "username", .kind = FIELD_TEXT},
+        {.name = "origin", .kind = FIELD_TEXT},
+        FIELD_METADATA,
+    };
+    _cleanup_(user_row_fini) struct user_row user = {0};
     struct error err = {0};
-    if (!c->identity.admin && !str_eq(c->params[0], c->identity.guid))
-        return fail_not_found(c, "User");
-    int r = store_user_get(c->api->deps.store, c->params[0], &user, &err);
-    if (r < 0)
-        return r == -ENOENT ? fail_not_found(c, "User") : fail_internal(c, &err);
-    return reply_json(c, 200, user_json(c, &user));
+    if (body_check_all(c, fields) < 0)
+        return -1;
+    const char *guid = body_text(c->json, "guid"), *name = body_text(c->json, "username");
+    if (!guid == !name)
+        return fail_invalid(c, "User must be given by guid or by username");
+    int r = guid ? store_user_get(c->api->deps.store, guid, &user, &err)
+                 : store_user_find(c->api->deps.store, name, &user, &err);
+    if (r < 0 && r != -ENOENT)
+        return fail_internal(c, &err);
+    if (r < 0 || !user.active)
+        return fail_invalid(c, "No user exists with the %s '%.100s'.", guid ? "guid" : "username",
+                            guid ? guid : name);
+    return reply_json(c, 201, user_json(c, &user));
+}
+
+/* Roles and log-ins end here; the name stays taken until UAA deletes the account too, which is what
+ * the CLIs ask for next. */
+int delete_user(struct call *c) {
+    struct store *store = c->api->deps.store;
+    _cleanup_(user_row_fini) struct user_row user = {0};
+    struct error err = {0};
+    if (load_user(c, &user) < 0)
+        return -1;
+    if (str_eq(user.guid, c->identity.guid))
+        return fail_invalid(c, "You cannot delete the user that you are logged in as.");
+    user.active = false;
+    if (store_user_update(store, &user, &err) < 0 ||
+        store_role_delete_of_user(store, user.guid, &err) < 0 ||
+        store_token_delete_of_user(store, user.guid, &err) < 0)
+        return fail_internal(c, &err);
+    return reply_job(c, "user.delete");
 }
 
 /* --- roles
  * ------------------------------------------------------------------------------------------
  */
-
-static const char *const role_types[] = {"organization_user",    "organization_auditor",
-                                         "organization_manager", "organization_billing_manager",
-                                         "space_auditor",        "space_developer",
-                                         "space_manager",        "space_supporter"};
-
-static bool role_known(const char *type) {
-    for (size_t i = 0; i < ARRAY_SIZE(role_types); i++)
-        if (str_eq(role_types[i], type))
-            return true;
-    return false;
-}
 
 static json_t *role_json(struct call *c, const struct role_row *r) {
     return json_pack("{s:s,s:o,s:o,s:s,s:{s:o,s:o,s:o},s:{s:o,s:o}}", "guid", r->guid, "created_at",
@@ -97,31 +143,55 @@ int list_roles(struct call *c) {
                       call_query(c, "include") ? users_of(c, &rows) : NULL);
 }
 
-/* Managers give roles; an org's manager also in its spaces. */
-static int may_manage(struct call *c, const struct role_row *role, const char *space_org) {
-    enum store_access access = STORE_ACCESS_NONE;
-    struct error err = {0};
-    if (c->identity.admin)
-        return 0;
-    const char *org = role->org_guid[0] ? role->org_guid : space_org;
-    if (store_org_access(c->api->deps.store, c->identity.guid, org, &access, &err) < 0)
-        return fail_internal(c, &err);
-    return access == STORE_ACCESS_WRITE ? 0 : fail_plain(c, CC_NOT_AUTHORIZED);
+/* Roles in a space are its managers' matter, those in an org its managers'. */
+static int may_manage(struct call *c, const struct role_row *role) {
+    return role->space_guid[0] ? need_space(c, role->space_guid, NEED_WRITE, "Space")
+                               : need_org(c, role->org_guid, NEED_WRITE, "Organization");
 }
 
-static int find_user_of_role(struct call *c, const char *guid, const char *name,
-                             struct user_row *user) {
+static int by_username_allowed(struct call *c, const char *flag) {
+    if (c->identity.admin || store_flag_enabled(c->api->deps.store, flag))
+        return 0;
+    return fail(c, CC_FEATURE_DISABLED, "Feature Disabled: %s", flag);
+}
+
+/* A client may be named by its id where a person has a guid, as UAA has it. */
+static int find_user_of_role(struct call *c, const struct role_wish *wish, struct user_row *user) {
+    struct store *store = c->api->deps.store;
     struct error err = {0};
+    const char *guid = wish->user_guid, *name = wish->username, *origin = wish->origin;
     if (!guid && !name)
         return fail_invalid(c, "User must be given by guid or by username");
-    int r = guid ? store_user_get(c->api->deps.store, guid, user, &err)
-                 : store_user_find(c->api->deps.store, name, user, &err);
-    if (r == -ENOENT)
-        return name ? fail_invalid(c, "No user exists with the username '%.100s'.", name)
-                    : fail_invalid(c,
-                                   "Invalid user. Ensure that the user exists and you have access "
-                                   "to it.");
-    return r < 0 ? fail_internal(c, &err) : 0;
+    if (!guid && by_username_allowed(c, "set_roles_by_username") < 0)
+        return -1;
+    int r =
+        guid ? store_user_get(store, guid, user, &err) : store_user_find(store, name, user, &err);
+    if (guid && r == -ENOENT && (r = store_user_find(store, guid, user, &err)) == 0 &&
+        !str_eq(user->origin, "client"))
+        r = -ENOENT;
+    if (r < 0 && r != -ENOENT)
+        return fail_internal(c, &err);
+    if (r == 0 && user->active && (guid || !origin || str_eq(origin, user->origin)))
+        return 0;
+    if (guid)
+        return fail_invalid(c,
+                            "Invalid user. Ensure that the user exists and you have access to it.");
+    return origin
+               ? fail_invalid(c, "No user exists with the username '%.100s' and origin '%.100s'.",
+                              name, origin)
+               : fail_invalid(c, "No user exists with the username '%.100s'.", name);
+}
+
+/* cc: app/actions/role_create.rb */
+static int check_org_member(struct call *c, const struct user_row *user, const char *org_guid) {
+    struct error err = {0};
+    unsigned roles = 0;
+    if (store_roles_in_org(c->api->deps.store, user->guid, org_guid, &roles, &err) < 0)
+        return fail_internal(c, &err);
+    return roles & STORE_ORG_ROLES
+               ? 0
+               : fail_invalid(c, "Users cannot be assigned roles in a space if they do not have a "
+                                 "role in that space's organization.");
 }
 
 /* The space or the org that the role is in, as its type says. */
@@ -131,13 +201,15 @@ static int place_role(struct call *c, struct role_row *role, const char *guid,
     if (!guid)
         return fail_invalid(c, "Relationships must name the %s of the role",
                             in_space ? "space" : "organization");
-    if (in_space ? store_space_get(c->api->deps.store, guid, space, NULL) < 0
-                 : store_org_get(c->api->deps.store, guid, org, NULL) < 0)
-        return fail_invalid(c, "Invalid %s. Ensure that it exists and you have access to it.",
+    struct store *store = c->api->deps.store;
+    if (in_space ? store_space_get(store, guid, space, NULL) < 0 || !sees_space(c, guid)
+                 : store_org_get(store, guid, org, NULL) < 0 || !sees_org(c, guid))
+        return fail_invalid(c, "Invalid %s. Ensure the %s exists and you have access to it.",
+                            in_space ? "space" : "organization",
                             in_space ? "space" : "organization");
     memcpy(in_space ? role->space_guid : role->org_guid, in_space ? space->guid : org->guid,
            GUID_SIZE);
-    return may_manage(c, role, space->org_guid);
+    return may_manage(c, role);
 }
 
 int role_grant(struct call *c, const struct role_wish *wish, bool again_ok, struct role_row *ret) {
@@ -148,7 +220,8 @@ int role_grant(struct call *c, const struct role_wish *wish, bool again_ok, stru
     if (str_set(&ret->type, wish->type) < 0)
         return fail_no_memory(c);
     if (place_role(c, ret, wish->place, &space, &org) < 0 ||
-        find_user_of_role(c, wish->user_guid, wish->username, &user) < 0)
+        find_user_of_role(c, wish, &user) < 0 ||
+        (ret->space_guid[0] && check_org_member(c, &user, space.org_guid) < 0))
         return -1;
     memcpy(ret->user_guid, user.guid, GUID_SIZE);
     int r = store_role_insert(c->api->deps.store, ret, &err);
@@ -178,7 +251,7 @@ int create_role(struct call *c) {
     _cleanup_(role_row_fini) struct role_row role = {0};
     if (body_check_all(c, fields) < 0)
         return -1;
-    if (!role_known(body_text(c->json, "type")))
+    if (!store_role_of(body_text(c->json, "type")))
         return fail_invalid(c, "Type must be one of the allowed types");
     const char *type = body_text(c->json, "type");
     const struct role_wish wish = {
@@ -188,19 +261,25 @@ int create_role(struct call *c) {
                                                           : "relationships.organization.data.guid"),
         .user_guid = body_text(c->json, "relationships.user.data.guid"),
         .username = body_text(c->json, "relationships.user.data.username"),
+        .origin = body_text(c->json, "relationships.user.data.origin"),
     };
     if (role_grant(c, &wish, false, &role) < 0)
         return -1;
     return reply_json(c, 201, role_json(c, &role));
 }
 
-static int load_role(struct call *c, struct role_row *role) {
+static int load_role(struct call *c, struct role_row *ret) {
+    const char *guid = c->params[0];
+    struct store_filter filter = {"guids", &guid, 1};
+    struct store_query q = {.filters = &filter, .filter_count = 1, .visible_to = visible_to(c)};
+    _cleanup_(role_rows_fini) struct role_rows rows = {0};
     struct error err = {0};
-    int r = store_role_get(c->api->deps.store, c->params[0], role, &err);
-    if (r < 0 && r != -ENOENT)
+    if (store_role_list(c->api->deps.store, &q, &rows, &err) < 0)
         return fail_internal(c, &err);
-    if (r < 0 || (!c->identity.admin && !str_eq(role->user_guid, c->identity.guid)))
+    if (!rows.n)
         return fail_not_found(c, "Role");
+    *ret = rows.v[0];
+    rows.v[0] = (struct role_row){0};
     return 0;
 }
 
@@ -209,23 +288,36 @@ int get_role(struct call *c) {
     return load_role(c, &role) < 0 ? -1 : reply_json(c, 200, role_json(c, &role));
 }
 
-int role_revoke(struct call *c, const struct role_row *role) {
-    _cleanup_(space_row_fini) struct space_row space = {0};
+/* cc: a space's members stay members of its org. */
+static int check_no_space_roles(struct call *c, const struct role_row *role) {
+    struct store *store = c->api->deps.store;
     struct error err = {0};
-    if (role->space_guid[0])
-        (void)store_space_get(c->api->deps.store, role->space_guid, &space, NULL);
-    if (may_manage(c, role, space.org_guid) < 0)
+    unsigned roles = 0;
+    const char *user = role->user_guid, *org = role->org_guid;
+    struct store_filter filters[] = {{"user_guids", &user, 1}, {"organization_guids", &org, 1}};
+    struct store_query q = {.filters = filters, .filter_count = 2, .limit = 2};
+    _cleanup_(role_rows_fini) struct role_rows in_org = {0};
+    if (!org[0])
+        return 0;
+    if (store_roles_in_org(store, user, org, &roles, &err) < 0 ||
+        store_role_list(store, &q, &in_org, &err) < 0)
+        return fail_internal(c, &err);
+    return in_org.n > 1 || !(roles & ~STORE_ORG_ROLES)
+               ? 0
+               : fail_invalid(c, "Cannot delete organization_user role while user has roles in "
+                                 "spaces in that organization.");
+}
+
+int role_revoke(struct call *c, const struct role_row *role) {
+    struct error err = {0};
+    if (may_manage(c, role) < 0 || check_no_space_roles(c, role) < 0)
         return -1;
     return store_role_delete(c->api->deps.store, role->guid, &err) < 0 ? fail_internal(c, &err) : 0;
 }
 
 int delete_role(struct call *c) {
     _cleanup_(role_row_fini) struct role_row role = {0};
-    struct error err = {0};
-    int r = store_role_get(c->api->deps.store, c->params[0], &role, &err);
-    if (r < 0)
-        return r == -ENOENT ? fail_not_found(c, "Role") : fail_internal(c, &err);
-    if (role_revoke(c, &role) < 0)
+    if (load_role(c, &role) < 0 || role_revoke(c, &role) < 0)
         return -1;
     return reply_job(c, "role.delete");
 }

@@ -99,7 +99,7 @@ static void context_fini(struct context *c) {
 }
 
 static int context_read(struct staging *s, struct context *c, struct error *err) {
-    int r = store_setting_get(s->deps.store, STAGING_RUNNING_ENV, &c->running_env, err);
+    int r = store_secret_get(s->deps.store, STAGING_RUNNING_ENV, &c->running_env, err);
     if (r < 0 && r != -ENOENT)
         return r;
     return store_domain_list(s->deps.store, &(struct store_query){0}, &c->domains, err);

@@ -14,7 +14,7 @@ struct lrp;
 struct staging;
 struct store;
 
-/* The store's setting that holds the running environment variable group: a JSON object of strings.
+/* The store's secret that holds the running environment variable group: a JSON object of strings.
  */
 #define STAGING_RUNNING_ENV "running_env"
 

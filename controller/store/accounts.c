@@ -65,8 +65,10 @@ static const struct column user_columns[] = {
     COLUMN(user_row, COLUMN_BOOL, active),
 };
 
-static const struct filter user_filters[] = {
-    {"guids", "t.guid"}, {"usernames", "t.username"}, {"origins", "t.origin"}};
+static const struct filter user_filters[] = {{"guids", "t.guid"},
+                                             {"usernames", "t.username"},
+                                             {"origins", "t.origin"},
+                                             {"active", "t.active"}};
 
 static const struct table user_table = {
     .name = "users",
@@ -77,7 +79,10 @@ static const struct table user_table = {
     .filters = user_filters,
     .filter_count = ARRAY_SIZE(user_filters),
     .name_order = "t.username",
-    .visible = "t.guid = ?U",
+    /* oneself, and whoever has a role in an org of one's own */
+    .visible = "(t.guid = ?U OR t.guid IN (SELECT m.user_guid FROM roles m"
+               " LEFT JOIN spaces ms ON ms.guid = m.space_guid"
+               " WHERE coalesce(m.org_guid, ms.org_guid) IN " ORGS_OF_USER "))",
 };
 STORE_DEFINE(user)
 
@@ -110,39 +115,62 @@ static const struct table role_table = {
     .column_count = ARRAY_SIZE(role_columns),
     .filters = role_filters,
     .filter_count = ARRAY_SIZE(role_filters),
-    .visible = "t.user_guid = ?U",
+    .visible = "(t.user_guid = ?U OR t.org_guid IN " ORGS_OF_USER
+               " OR t.space_guid IN (SELECT space_guid FROM roles WHERE user_guid = ?U)"
+               " OR t.space_guid IN (SELECT guid FROM spaces WHERE org_guid IN"
+               " (SELECT org_guid FROM roles WHERE user_guid = ?U"
+               " AND type = 'organization_manager')))",
 };
 STORE_DEFINE(role)
 
-static int access_of(struct store *s, const char *sql, const char *user, const char *guid,
-                     enum store_access *ret, struct error *err) {
+static const char *const role_names[STORE_ROLES] = {
+    "organization_user",    "organization_auditor", "organization_billing_manager",
+    "organization_manager", "space_auditor",        "space_developer",
+    "space_manager",        "space_supporter"};
+
+const char *store_role_name(unsigned i) {
+    return role_names[i];
+}
+
+unsigned store_role_of(const char *type) {
+    for (unsigned i = 0; i < STORE_ROLES; i++)
+        if (str_eq(role_names[i], type))
+            return 1u << i;
+    return 0;
+}
+
+static int roles_by(struct store *s, const char *sql, const char *user, const char *guid,
+                    unsigned *ret, struct error *err) {
     _cleanup_(sql_donep) sqlite3_stmt *stmt = NULL;
+    unsigned roles = 0;
     int r = sql_prepare(s, sql, &stmt, err);
     if (r < 0)
         return r;
     sql_bind_text(stmt, 1, user);
     sql_bind_text(stmt, 2, guid);
-    if ((r = sql_step(s, stmt, "reading roles", err)) < 0)
-        return r;
-    *ret = (enum store_access)(r ? sqlite3_column_int(stmt, 0) : STORE_ACCESS_NONE);
-    return 0;
+    while ((r = sql_step(s, stmt, "reading roles", err)) > 0)
+        roles |= store_role_of((const char *)sqlite3_column_text(stmt, 0));
+    if (r == 0)
+        *ret = roles;
+    return r;
 }
 
-int store_space_access(struct store *s, const char *user_guid, const char *space_guid,
-                       enum store_access *ret, struct error *err) {
-    return access_of(s,
-                     "SELECT max(CASE type WHEN 'space_developer' THEN 2 ELSE 1 END) FROM roles"
-                     " WHERE user_guid = ?1 AND (space_guid = ?2 OR"
-                     " (type = 'organization_manager' AND org_guid ="
-                     " (SELECT org_guid FROM spaces WHERE guid = ?2)))",
-                     user_guid, space_guid, ret, err);
+int store_role_delete_of_user(struct store *s, const char *user_guid, struct error *err) {
+    return sql_run(s, "DELETE FROM roles WHERE user_guid = ?", &user_guid, 1, NULL, err);
 }
 
-int store_org_access(struct store *s, const char *user_guid, const char *org_guid,
-                     enum store_access *ret, struct error *err) {
-    return access_of(s,
-                     "SELECT max(CASE type WHEN 'organization_manager' THEN 2 ELSE 1 END)"
-                     " FROM roles WHERE user_guid = ?1 AND (org_guid = ?2 OR"
-                     " space_guid IN (SELECT guid FROM spaces WHERE org_guid = ?2))",
-                     user_guid, org_guid, ret, err);
+int store_roles_in_space(struct store *s, const char *user_guid, const char *space_guid,
+                         unsigned *ret, struct error *err) {
+    return roles_by(s,
+                    "SELECT type FROM roles WHERE user_guid = ?1 AND (space_guid = ?2"
+                    " OR org_guid = (SELECT org_guid FROM spaces WHERE guid = ?2))",
+                    user_guid, space_guid, ret, err);
+}
+
+int store_roles_in_org(struct store *s, const char *user_guid, const char *org_guid, unsigned *ret,
+                       struct error *err) {
+    return roles_by(s,
+                    "SELECT type FROM roles WHERE user_guid = ?1 AND (org_guid = ?2"
+                    " OR space_guid IN (SELECT guid FROM spaces WHERE org_guid = ?2))",
+                    user_guid, org_guid, ret, err);
 }

@@ -24,7 +24,7 @@ struct space_row {
 };
 STORE_DECLARE(space)
 
-/* Filters: guids usernames origins. */
+/* Filters: guids usernames origins active ("1"). Orders: name too. */
 struct user_row {
     STORE_ROW_HEAD;
     char *username; /* unique, any case */
@@ -48,11 +48,29 @@ struct role_row {
 };
 STORE_DECLARE(role)
 
-/* The most that the user's roles allow in this space. */
-enum store_access { STORE_ACCESS_NONE, STORE_ACCESS_READ, STORE_ACCESS_WRITE };
-int store_space_access(struct store *s, const char *user_guid, const char *space_guid,
-                       enum store_access *ret, struct error *err);
-int store_org_access(struct store *s, const char *user_guid, const char *org_guid,
-                     enum store_access *ret, struct error *err);
+/* The kinds of roles, as a set of bits. */
+enum store_role {
+    STORE_ORG_USER = 1 << 0,
+    STORE_ORG_AUDITOR = 1 << 1,
+    STORE_ORG_BILLING = 1 << 2,
+    STORE_ORG_MANAGER = 1 << 3,
+    STORE_SPACE_AUDITOR = 1 << 4,
+    STORE_SPACE_DEVELOPER = 1 << 5,
+    STORE_SPACE_MANAGER = 1 << 6,
+    STORE_SPACE_SUPPORTER = 1 << 7,
+};
+#define STORE_ROLES     8
+#define STORE_ORG_ROLES (STORE_ORG_USER | STORE_ORG_AUDITOR | STORE_ORG_BILLING | STORE_ORG_MANAGER)
+/* "organization_user", ... of bit 1 << i; 0 for another text. */
+const char *store_role_name(unsigned i);
+unsigned store_role_of(const char *type);
+
+int store_role_delete_of_user(struct store *s, const char *user_guid, struct error *err);
+
+/* The user's roles in this space and in its org, or in this org and in any of its spaces. */
+int store_roles_in_space(struct store *s, const char *user_guid, const char *space_guid,
+                         unsigned *ret, struct error *err);
+int store_roles_in_org(struct store *s, const char *user_guid, const char *org_guid, unsigned *ret,
+                       struct error *err);
 
 #endif

@@ -66,10 +66,21 @@ struct store_filter {
     size_t n; /* 0: matches nothing */
 };
 
+/* The rows that have label `key` with one of `values` (none: whatever its value), or, when
+ * `absent`, the others. For resources with labels. */
+struct store_label {
+    const char *key;
+    const char *const *values;
+    size_t n;
+    bool absent;
+};
+
 /* Zero-initialised: all rows, oldest first. */
 struct store_query {
     const struct store_filter *filters; /* all must match */
     size_t filter_count;
+    const struct store_label *labels; /* all must hold */
+    size_t label_count;
     const char *order; /* "created_at" (default), "updated_at" or "name" where it has one */
     bool descending;
     uint64_t limit, offset; /* limit 0: all */
@@ -79,7 +90,7 @@ struct store_query {
     const char *visible_to;
 };
 
-/* -EINVAL: unknown key or order. */
+/* -EINVAL: unknown key or order, or labels of what has none. */
 
 #define STORE_DECLARE(x)                                                                           \
     struct x##_rows {                                                                              \

@@ -284,7 +284,28 @@ static const struct filter *find_filter(const struct table *t, const char *key) 
     return NULL;
 }
 
-/* Filters have the parameters 1..n, the user n+1, limit and offset n+2 and n+3. */
+static bool has_labels(const struct table *t) {
+    for (size_t i = 0; i < t->column_count; i++)
+        if (str_eq(t->columns[i].name, "labels"))
+            return true;
+    return false;
+}
+
+/* The number of the parameter for a label's key; the next one is for its values. */
+static size_t label_parameter(const struct store_query *q, size_t i) {
+    return q->filter_count + 4 + 2 * i;
+}
+
+static void put_label(struct strbuf *sql, const struct store_query *q, size_t i) {
+    size_t at = label_parameter(q, i);
+    strbuf_printf(sql, "%sEXISTS (SELECT 1 FROM json_each(t.labels) l WHERE l.key = ?%zu",
+                  q->labels[i].absent ? "NOT " : "", at);
+    if (q->labels[i].n)
+        strbuf_printf(sql, " AND l.value IN (SELECT value FROM json_each(?%zu))", at + 1);
+    strbuf_puts(sql, ")");
+}
+
+/* Filters have the parameters 1..n, the user n+1, limit and offset n+2 and n+3, labels the rest. */
 static int put_where(struct strbuf *sql, const struct table *t, const struct store_query *q,
                      struct error *err) {
     const char *and = " WHERE ";
@@ -298,6 +319,12 @@ static int put_where(struct strbuf *sql, const struct table *t, const struct sto
         else
             strbuf_printf(sql, " IN (SELECT value FROM json_each(?%zu))", i + 1);
         strbuf_puts(sql, f->after ? f->after : "");
+    }
+    if (q->label_count && !has_labels(t))
+        return error_set(err, -EINVAL, "no labels of a %s", t->thing);
+    for (size_t i = 0; i < q->label_count; i++, and = " AND ") {
+        strbuf_puts(sql, and);
+        put_label(sql, q, i);
     }
     if (!q->visible_to || !t->visible)
         return 0;
@@ -313,6 +340,35 @@ static int put_where(struct strbuf *sql, const struct table *t, const struct sto
     return 0;
 }
 
+/* As a JSON list, for json_each(). */
+static int bind_list(struct store *s, sqlite3_stmt *stmt, int i, const char *what,
+                     const char *const *values, size_t n, struct error *err) {
+    json_t *list = json_array();
+    for (size_t j = 0; j < n; j++)
+        if (json_array_append_new(list, json_string(values[j]))) {
+            json_decref(list);
+            return error_set(err, -EINVAL, "a value of %s is not UTF-8", what);
+        }
+    char *text = json_dumps(list, JSON_COMPACT);
+    json_decref(list);
+    if (!text)
+        return error_set(err, -ENOMEM, "out of memory listing");
+    return sqlite3_bind_text(stmt, i, text, -1, free) ? sql_fail(s, "binding a value", err) : 0;
+}
+
+static int bind_labels(struct store *s, const struct store_query *q, sqlite3_stmt *stmt,
+                       struct error *err) {
+    for (size_t i = 0; i < q->label_count; i++) {
+        const struct store_label *l = &q->labels[i];
+        int at = (int)label_parameter(q, i), r = 0;
+        if (sql_bind_text(stmt, at, l->key))
+            return sql_fail(s, "binding a value", err);
+        if (l->n && (r = bind_list(s, stmt, at + 1, "a label", l->values, l->n, err)) < 0)
+            return r;
+    }
+    return 0;
+}
+
 static int bind_where(struct store *s, const struct table *t, const struct store_query *q,
                       sqlite3_stmt *stmt, struct error *err) {
     for (size_t i = 0; i < q->filter_count; i++) {
@@ -322,22 +378,13 @@ static int bind_where(struct store *s, const struct table *t, const struct store
                 return sql_fail(s, "binding a value", err);
             continue;
         }
-        json_t *list = json_array();
-        for (size_t j = 0; j < f->n; j++)
-            if (json_array_append_new(list, json_string(f->values[j]))) {
-                json_decref(list);
-                return error_set(err, -EINVAL, "a value of %s is not UTF-8", f->key);
-            }
-        char *text = json_dumps(list, JSON_COMPACT);
-        json_decref(list);
-        if (!text)
-            return error_set(err, -ENOMEM, "out of memory listing");
-        if (sqlite3_bind_text(stmt, (int)i + 1, text, -1, free))
-            return sql_fail(s, "binding a value", err);
+        int r = bind_list(s, stmt, (int)i + 1, f->key, f->values, f->n, err);
+        if (r < 0)
+            return r;
     }
     if (q->visible_to && t->visible && sql_bind_text(stmt, (int)q->filter_count + 1, q->visible_to))
         return sql_fail(s, "binding a value", err);
-    return 0;
+    return bind_labels(s, q, stmt, err);
 }
 
 /* Expressions over the table itself begin with "t." or a parenthesis; others need the joins. */

@@ -28,6 +28,10 @@ int store_token_find(struct store *s, const char *hash, struct token_row *ret, s
     return table_get(s, &token_table, "hash", hash, ret, err);
 }
 
+int store_token_delete_of_user(struct store *s, const char *user_guid, struct error *err) {
+    return sql_run(s, "DELETE FROM tokens WHERE user_guid = ?", &user_guid, 1, NULL, err);
+}
+
 int store_token_revoke(struct store *s, const char *jti, uint64_t expires_ns, struct error *err) {
     _cleanup_(sql_donep) sqlite3_stmt *stmt = NULL;
     int r = sql_prepare(s,

@@ -19,6 +19,9 @@ STORE_DECLARE(token)
 int store_token_find(struct store *s, const char *hash, struct token_row *ret,
                      struct error *err); /* -ENOENT */
 
+/* All refresh tokens of a user. */
+int store_token_delete_of_user(struct store *s, const char *user_guid, struct error *err);
+
 /* Access tokens are believed until they expire unless their id is revoked here. */
 int store_token_revoke(struct store *s, const char *jti, uint64_t expires_ns, struct error *err);
 int store_token_is_revoked(struct store *s, const char *jti, bool *ret, struct error *err);

@@ -378,6 +378,12 @@ START_TEST(create_space_as_the_cli_does) {
     ck_assert_str_eq(detail_of(&a), "Name must be unique per organization");
     answer_fini(&a);
     snprintf(body, sizeof body,
+             "{'type':'organization_user','relationships':{'organization':{'data':{'guid':'%s'}},"
+             "'user':{'data':{'username':'admin','origin':'uaa'}}}}",
+             org_guid);
+    a = want(201, "POST", "/v3/roles", body);
+    answer_fini(&a);
+    snprintf(body, sizeof body,
              "{'type':'space_manager','relationships':{'space':{'data':{'guid':'%s'}},"
              "'user':{'data':{'username':'admin','origin':'uaa'}}}}",
              space);

@@ -169,13 +169,17 @@ START_TEST(a_user_sees_only_where_it_has_a_role) {
     _cleanup_(org_rows_fini) struct org_rows orgs = {0};
     OK(store_org_list(store, &q, &orgs, &err));
     ck_assert_uint_eq(orgs.n, 1);
-    enum store_access access;
-    OK(store_space_access(store, user.guid, space, &access, &err));
-    ck_assert_int_eq(access, STORE_ACCESS_WRITE);
-    OK(store_space_access(store, user.guid, other, &access, &err));
-    ck_assert_int_eq(access, STORE_ACCESS_NONE);
-    OK(store_org_access(store, user.guid, org, &access, &err));
-    ck_assert_int_eq(access, STORE_ACCESS_READ);
+    unsigned roles = 0;
+    OK(store_roles_in_space(store, user.guid, space, &roles, &err));
+    ck_assert_uint_eq(roles, STORE_SPACE_DEVELOPER);
+    OK(store_roles_in_space(store, user.guid, other, &roles, &err));
+    ck_assert_uint_eq(roles, 0);
+    OK(store_roles_in_org(store, user.guid, org, &roles, &err));
+    ck_assert_uint_eq(roles, STORE_SPACE_DEVELOPER);
+    struct store_query all = {0};
+    _cleanup_(user_rows_fini) struct user_rows users = {0};
+    OK(store_user_list(store, &all, &users, &err));
+    ck_assert_uint_ge(users.n, 1);
     role.guid[0] = '\0';
     ck_assert_int_eq(store_role_insert(store, &role, &err), -EEXIST);
 }
