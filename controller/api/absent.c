@@ -20,8 +20,8 @@ int refuse_kind(struct call *c) {
     };
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
         if (str_starts(c->endpoint->path, kinds[i].path))
-            return fail_invalid(c, "This platform has no %s.", kinds[i].thing);
-    return fail_invalid(c, "This platform does not have that.");
+            return fail(c, CC_BAD_REQUEST, "This platform has no %s.", kinds[i].thing);
+    return fail(c, CC_BAD_REQUEST, "This platform does not have that.");
 }
 
 int get_absent(struct call *c) {

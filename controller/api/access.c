@@ -123,6 +123,18 @@ bool sees_org(struct call *c, const char *org_guid) {
             access_of_roles(roles, false) & R);
 }
 
+int need_flag(struct call *c, const char *name) {
+    _cleanup_(flag_fini) struct flag flag = {0};
+    struct error err = {0};
+    if (c->identity.admin)
+        return 0;
+    if (store_flag_get(c->api->deps.store, name, &flag, &err) < 0)
+        return fail_internal(c, &err);
+    return flag.enabled ? 0
+                        : fail(c, CC_FEATURE_DISABLED, "Feature Disabled: %s",
+                               flag.error_message ? flag.error_message : name);
+}
+
 int need_admin(struct call *c) {
     c->access_checked = true;
     return c->identity.admin ? 0 : fail_plain(c, CC_NOT_AUTHORIZED);

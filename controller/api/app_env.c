@@ -2,6 +2,7 @@
 #include <strings.h>
 
 #include "controller/api/resources.h"
+#include "controller/store/services.h"
 
 #define ENV_MAX      1000        /* variables of an app */
 #define ENV_SIZE_MAX (64 * 1024) /* bytes in all: it must fit in an exec with room to spare */
@@ -143,10 +144,12 @@ static json_t *vcap_application(struct call *c, const struct app_row *app) {
 }
 
 json_t *app_env_json(struct call *c, const struct app_row *app, const char *own) {
-    return json_pack("{s:o,s:o,s:o,s:{s:{}},s:{s:o}}", "staging_env_json", env_group(c, "staging"),
+    _cleanup_(freep) char *services = NULL;
+    (void)store_vcap_services(c->api->deps.store, app->guid, &services, NULL);
+    return json_pack("{s:o,s:o,s:o,s:{s:o},s:{s:o}}", "staging_env_json", env_group(c, "staging"),
                      "running_env_json", env_group(c, "running"), own, json_stored(app->env, "{}"),
-                     "system_env_json", "VCAP_SERVICES", "application_env_json", "VCAP_APPLICATION",
-                     vcap_application(c, app));
+                     "system_env_json", "VCAP_SERVICES", json_stored(services, "{}"),
+                     "application_env_json", "VCAP_APPLICATION", vcap_application(c, app));
 }
 
 int get_app_env(struct call *c) {

@@ -27,7 +27,7 @@ static json_t *app_links(struct call *c, const char *guid) {
                      json_link(c, "/v3/apps/%s/features", guid));
 }
 
-static json_t *app_json(struct call *c, const struct app_row *app) {
+json_t *app_json(struct call *c, const struct app_row *app) {
     json_t *links = app_links(c, app->guid);
     if (links &&
         json_object_set_new(links, "space", json_link(c, "/v3/spaces/%s", app->space_guid)))

@@ -3,7 +3,6 @@
 #include <errno.h>
 
 #include "controller/api/resources.h"
-#include "controller/store/flags.h"
 
 #define DOMAIN_MAX 253
 
@@ -114,9 +113,7 @@ static int may_create(struct call *c, const char *org_guid) {
         return need_admin(c);
     if (load_org(c, org_guid, NEED_WRITE, &org) < 0)
         return -1;
-    if (c->identity.admin || store_flag_enabled(c->api->deps.store, "private_domain_creation"))
-        return 0;
-    return fail(c, CC_FEATURE_DISABLED, "Feature Disabled: private_domain_creation");
+    return need_flag(c, "private_domain_creation");
 }
 
 int domain_create(struct call *c, const char *name, const char *org, struct domain_row *ret) {

@@ -140,6 +140,25 @@ const struct endpoint endpoints[] = {
     {"DELETE", "/v3/domains/:guid",                 ACCESS_MANAGE,  BODY_NONE,     delete_domain},
     {"GET",    "/v3/domains/:guid/route_reservations", ACCESS_READ,    BODY_NONE,     get_route_reservation},
 
+    /* --- user-provided services --------------------------------------------------------------- */
+    {"GET",    "/v3/service_instances",             ACCESS_READ,    BODY_NONE,     list_services},
+    {"POST",   "/v3/service_instances",             ACCESS_WRITE,   BODY_JSON,     create_service},
+    {"GET",    "/v3/service_instances/:guid",       ACCESS_READ,    BODY_NONE,     get_service},
+    {"PATCH",  "/v3/service_instances/:guid",       ACCESS_WRITE,   BODY_JSON,     update_service},
+    {"DELETE", "/v3/service_instances/:guid",       ACCESS_WRITE,   BODY_NONE,     delete_service},
+    {"GET",    "/v3/service_instances/:guid/credentials", ACCESS_SECRETS, BODY_NONE,     get_service_credentials},
+    {"GET",    "/v3/service_instances/:guid/parameters", ACCESS_READ,    BODY_NONE,     get_service_parameters},
+    {"GET",    "/v3/service_instances/:guid/permissions", ACCESS_READ,    BODY_NONE,     get_service_permissions},
+    {"GET",    "/v3/service_instances/:guid/relationships/shared_spaces", ACCESS_READ,    BODY_NONE,     get_service_shares},
+    {"POST",   "/v3/service_instances/:guid/relationships/shared_spaces", ACCESS_WRITE,   BODY_NONE,     share_service},
+    {"GET",    "/v3/service_credential_bindings",   ACCESS_READ,    BODY_NONE,     list_bindings},
+    {"POST",   "/v3/service_credential_bindings",   ACCESS_OPERATE, BODY_JSON,     create_binding},
+    {"GET",    "/v3/service_credential_bindings/:guid", ACCESS_READ,    BODY_NONE,     get_binding},
+    {"PATCH",  "/v3/service_credential_bindings/:guid", ACCESS_OPERATE, BODY_JSON,     update_binding},
+    {"DELETE", "/v3/service_credential_bindings/:guid", ACCESS_OPERATE, BODY_NONE,     delete_binding},
+    {"GET",    "/v3/service_credential_bindings/:guid/details", ACCESS_SECRETS, BODY_NONE,     get_binding_details},
+    {"GET",    "/v3/service_credential_bindings/:guid/parameters", ACCESS_READ,    BODY_NONE,     get_binding_parameters},
+
     /* --- the platform -------------------------------------------------------------------------- */
     {"GET",    "/v3/feature_flags",                 ACCESS_READ,    BODY_NONE,     list_flags},
     {"GET",    "/v3/feature_flags/:name",           ACCESS_READ,    BODY_NONE,     get_flag},
@@ -174,8 +193,6 @@ const struct endpoint endpoints[] = {
     {"GET",    "/v3/service_offerings/:guid",       ACCESS_READ,    BODY_NONE,     get_absent},
     {"GET",    "/v3/service_plans",                 ACCESS_READ,    BODY_NONE,     list_nothing},
     {"GET",    "/v3/service_plans/:guid",           ACCESS_READ,    BODY_NONE,     get_absent},
-    {"GET",    "/v3/service_instances",             ACCESS_READ,    BODY_NONE,     list_nothing},
-    {"GET",    "/v3/service_credential_bindings",   ACCESS_READ,    BODY_NONE,     list_nothing},
     {"GET",    "/v3/service_route_bindings",        ACCESS_READ,    BODY_NONE,     list_nothing},
     {"GET",    "/v3/service_route_bindings/:guid",  ACCESS_READ,    BODY_NONE,     get_absent},
 

@@ -114,6 +114,8 @@ int need_org(struct call *c, const char *org_guid, enum need need, const char *t
 /* The same questions without an answer to the call: false also when it cannot be found out. */
 bool sees_space(struct call *c, const char *space_guid);
 bool sees_org(struct call *c, const char *org_guid);
+/* A feature flag that admins may do without: 403 330002 while it is off. */
+int need_flag(struct call *c, const char *name);
 /* For what only admins may among the things that an endpoint does. */
 int need_admin(struct call *c);
 /* NULL for an admin: sees everything. */

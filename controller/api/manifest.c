@@ -304,6 +304,26 @@ static int take_env(const struct place *at, const json_t *map, struct manifest_a
     return 0;
 }
 
+static int take_services(const struct place *at, const json_t *map, struct manifest_app *app) {
+    const json_t *list = get(map, "services");
+    size_t i;
+    json_t *one;
+    if (!list || json_is_null(list))
+        return 0;
+    if (!json_is_array(list))
+        return wrong(at, "Services must be a list of service instances");
+    json_array_foreach((json_t *)list, i, one) {
+        const json_t *name = json_is_object(one) ? json_object_get(one, "name") : one;
+        if (!json_string_length(name))
+            return wrong(at, "Services must be a list of service instances");
+        if (json_object_size(json_object_get(one, "parameters")))
+            return wrong(at, "Binding parameters are not supported for user-provided service "
+                             "instances");
+    }
+    app->services = list;
+    return 0;
+}
+
 static int take_app(struct call *c, const json_t *map, size_t index, struct manifest_app *app) {
     struct place at = {c, NULL, index};
     if (!json_is_object(map))
@@ -316,6 +336,7 @@ static int take_app(struct call *c, const json_t *map, size_t index, struct mani
     int bad = app_name_ok(c, app->name);
     bad |= take_docker(&at, map, app);
     bad |= take_env(&at, map, app);
+    bad |= take_services(&at, map, app);
     bad |= take_processes(&at, map, app);
     bad |= take_routes(&at, map, app);
     return bad ? -1 : 0;

@@ -35,8 +35,9 @@ struct manifest_app {
     const char *name;
     bool docker; /* has a docker image */
     bool no_route, random_route, default_route;
-    const json_t *env;   /* borrowed; an object, or NULL */
-    const json_t *whole; /* borrowed; the app's mapping */
+    const json_t *env;      /* borrowed; an object, or NULL */
+    const json_t *services; /* borrowed; a list of names and {name, binding_name}, or NULL */
+    const json_t *whole;    /* borrowed; the app's mapping */
     struct manifest_process processes[MANIFEST_PROCESSES_MAX];
     size_t process_count;
     struct manifest_route routes[MANIFEST_ROUTES_MAX];
@@ -53,6 +54,13 @@ void manifest_fini(struct manifest *m);
 /* Reads the call's body. Every mistake is one error of the call ("For application 'NAME': ..."); -1
  * when there was any. */
 int manifest_read(struct call *c, struct manifest *m);
+struct app_row;
+struct space_row;
+/* manifest_services.c. The second adds to the mapping of a manifest; nonzero: failed. */
+int manifest_services_apply(struct call *c, const struct app_row *app,
+                            const struct space_row *space, const struct manifest_app *wish);
+int manifest_services_show(struct call *c, const struct app_row *app, json_t *map);
+
 /* "64M", "1G", "512MB" (a unit must stand there): bytes. False: no size. */
 bool manifest_size(const json_t *value, uint64_t *ret);
 

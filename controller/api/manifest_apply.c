@@ -147,6 +147,7 @@ static int apply_app(struct call *c, const struct space_row *space,
         metadata_merge(c, wish->whole, &app.labels, &app.annotations) < 0 ||
         app_update(c, &app) < 0 || apply_processes(c, &app, wish) < 0 ||
         manifest_routes_apply(c, &app, space, wish) < 0 ||
+        manifest_services_apply(c, &app, space, wish) < 0 ||
         record_event(c, "audit.app.apply_manifest", &app, NULL) < 0)
         return -1;
     return after_commit(c, AFTER_DESIRE_APP, app.guid);

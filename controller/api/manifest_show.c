@@ -1,5 +1,6 @@
 #include "controller/api/manifest_show.h"
 
+#include "controller/api/manifest.h"
 #include "controller/api/resources.h"
 #include "controller/api/yaml_write.h"
 
@@ -105,7 +106,8 @@ static int add_metadata(const struct app_row *app, json_t *map) {
 json_t *manifest_of_app(struct call *c, const struct app_row *app) {
     json_t *map = json_pack("{s:s}", "name", app->name);
     if (!map || add_image(c, app, map) || add_env(app, map) || add_routes(c, app, map) ||
-        add_metadata(app, map) || add_processes(c, app, map)) {
+        add_metadata(app, map) || manifest_services_show(c, app, map) ||
+        add_processes(c, app, map)) {
         json_decref(map);
         if (!c->errors)
             fail_no_memory(c);

@@ -4,7 +4,6 @@
 #include "common/base/clock.h"
 #include "controller/api/resources.h"
 #include "controller/lrp/lrp.h"
-#include "controller/store/flags.h"
 
 #define COMMAND_MAX        4096 /* cc: process_update_message.rb */
 #define HEALTH_TIMEOUT_MAX 180  /* cc: maximum_health_check_timeout */
@@ -272,15 +271,9 @@ int update_app_process(struct call *c) {
  * ------------------------------------------------------------------------------------------
  */
 
-static int scaling_allowed(struct call *c) {
-    if (c->identity.admin || store_flag_enabled(c->api->deps.store, "app_scaling"))
-        return 0;
-    return fail(c, CC_FEATURE_DISABLED, "Feature Disabled: app_scaling");
-}
-
 int process_scale(struct call *c, const struct app_row *app, struct process_row *p,
                   const struct process_size *to) {
-    if (scaling_allowed(c) < 0)
+    if (need_flag(c, "app_scaling") < 0)
         return -1;
     if (app->started && to->memory_mb != p->memory_mb)
         process_renew(p);
@@ -313,7 +306,7 @@ static int scale(struct call *c, struct process_row *p) {
     _cleanup_(app_row_fini) struct app_row app = {0};
     struct process_size to = {p->instances, p->memory_mb, p->disk_mb, p->log_rate};
     int64_t value;
-    if (scaling_allowed(c) < 0 || body_check_all(c, fields) < 0 ||
+    if (need_flag(c, "app_scaling") < 0 || body_check_all(c, fields) < 0 ||
         load_app(c, p->app_guid, NEED_WRITE, &app) < 0)
         return -1;
     if (body_int(c->json, "instances", &value))

@@ -141,6 +141,24 @@ int get_event(struct call *c);
 int list_cells(struct call *c);
 int get_log_info(struct call *c);
 int read_logs(struct call *c);
+/* services.c, bindings.c */
+int list_services(struct call *c);
+int create_service(struct call *c);
+int get_service(struct call *c);
+int update_service(struct call *c);
+int delete_service(struct call *c);
+int get_service_credentials(struct call *c);
+int get_service_parameters(struct call *c);
+int get_service_permissions(struct call *c);
+int get_service_shares(struct call *c);
+int share_service(struct call *c);
+int list_bindings(struct call *c);
+int create_binding(struct call *c);
+int get_binding(struct call *c);
+int get_binding_details(struct call *c);
+int get_binding_parameters(struct call *c);
+int update_binding(struct call *c);
+int delete_binding(struct call *c);
 /* absent.c */
 int list_nothing(struct call *c);
 int get_absent(struct call *c);
@@ -156,6 +174,7 @@ int get_app_manifest(struct call *c);
 
 /* apps.c: a new app with its web process; `app` has name and space. */
 int app_create(struct call *c, struct app_row *app);
+json_t *app_json(struct call *c, const struct app_row *app);
 int app_name_ok(struct call *c, const char *name);
 /* Refuses with 403 330002 while diego_docker is off. */
 int need_docker(struct call *c, const struct app_row *app);
@@ -165,6 +184,14 @@ int app_start(struct call *c, struct app_row *app, const char *event);
 int app_stop(struct call *c, struct app_row *app);
 int app_delete(struct call *c, const struct app_row *app);
 
+/* services.c, bindings.c; the rows stand in store/services.h. */
+struct service_row;
+struct binding_row;
+json_t *service_json(struct call *c, const struct service_row *row);
+json_t *last_operation(uint64_t created_ns, uint64_t updated_ns);
+/* `b` has the name; 422 when it is bound already, or the name is taken. */
+int binding_create(struct call *c, const struct app_row *app, const struct service_row *service,
+                   struct binding_row *b);
 /* env_groups.c: "running" or "staging", a JSON object. */
 json_t *env_group(struct call *c, const char *name);
 /* app_env.c: merges `vars` (a JSON object; null deletes) into a stored environment. `prefix`

@@ -3,7 +3,6 @@
 #include <errno.h>
 
 #include "controller/api/resources.h"
-#include "controller/store/flags.h"
 
 #define HOST_MAX  253 /* RFC 1035 section 2.3.4 */
 #define LABEL_MAX 63
@@ -204,16 +203,11 @@ int route_create(struct call *c, const struct route_wish *wish, const char *spac
                            NULL);
 }
 
-static int creation_allowed(struct call *c) {
-    if (c->identity.admin || store_flag_enabled(c->api->deps.store, "route_creation"))
-        return 0;
-    return fail(c, CC_FEATURE_DISABLED, "Feature Disabled: route_creation");
-}
-
 int route_place(struct call *c, const char *space_guid, const char *domain_guid,
                 struct space_row *space, struct domain_row *domain) {
     struct store *store = c->api->deps.store;
-    if (creation_allowed(c) < 0 || load_space_of_body(c, space_guid, NEED_WRITE, space) < 0)
+    if (need_flag(c, "route_creation") < 0 ||
+        load_space_of_body(c, space_guid, NEED_WRITE, space) < 0)
         return -1;
     if (store_domain_get(store, domain_guid, domain, NULL) < 0 ||
         (domain->org_guid[0] && !sees_org(c, domain->org_guid)))

@@ -2,7 +2,6 @@
 #include <errno.h>
 
 #include "controller/api/resources.h"
-#include "controller/store/flags.h"
 #include "controller/store/tokens.h"
 
 static json_t *user_json(struct call *c, const struct user_row *u) {
@@ -149,12 +148,6 @@ static int may_manage(struct call *c, const struct role_row *role) {
                                : need_org(c, role->org_guid, NEED_WRITE, "Organization");
 }
 
-static int by_username_allowed(struct call *c, const char *flag) {
-    if (c->identity.admin || store_flag_enabled(c->api->deps.store, flag))
-        return 0;
-    return fail(c, CC_FEATURE_DISABLED, "Feature Disabled: %s", flag);
-}
-
 /* A client may be named by its id where a person has a guid, as UAA has it. */
 static int find_user_of_role(struct call *c, const struct role_wish *wish, struct user_row *user) {
     struct store *store = c->api->deps.store;
@@ -162,7 +155,7 @@ static int find_user_of_role(struct call *c, const struct role_wish *wish, struc
     const char *guid = wish->user_guid, *name = wish->username, *origin = wish->origin;
     if (!guid && !name)
         return fail_invalid(c, "User must be given by guid or by username");
-    if (!guid && by_username_allowed(c, "set_roles_by_username") < 0)
+    if (!guid && need_flag(c, "set_roles_by_username") < 0)
         return -1;
     int r =
         guid ? store_user_get(store, guid, user, &err) : store_user_find(store, name, user, &err);

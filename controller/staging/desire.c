@@ -10,6 +10,7 @@
 #include "controller/lrp/lrp.h"
 #include "controller/staging/internal.h"
 #include "controller/store/flags.h"
+#include "controller/store/services.h"
 
 #define PAGE 500 /* apps a query when all are desired: bounds memory */
 
@@ -208,6 +209,7 @@ struct app_rows_of {
     struct droplet_row droplet;
     struct package_row package;
     bool has_package;
+    char *services; /* owned; VCAP_SERVICES */
 };
 
 static void app_rows_of_fini(struct app_rows_of *a) {
@@ -216,6 +218,9 @@ static void app_rows_of_fini(struct app_rows_of *a) {
     old_version_rows_fini(&a->olds);
     droplet_row_fini(&a->droplet);
     package_row_fini(&a->package);
+    if (a->services)
+        mem_wipe(a->services, strlen(a->services));
+    free(a->services);
 }
 
 static int read_app(struct staging *s, const struct app_row *app, struct app_rows_of *ret,
@@ -226,7 +231,8 @@ static int read_app(struct staging *s, const struct app_row *app, struct app_row
     int r;
     if ((r = store_droplet_get(s->deps.store, app->droplet_guid, &ret->droplet, err)) < 0 ||
         (r = store_process_list(s->deps.store, &query, &ret->processes, err)) < 0 ||
-        (r = store_destination_list(s->deps.store, &query, &ret->destinations, err)) < 0)
+        (r = store_destination_list(s->deps.store, &query, &ret->destinations, err)) < 0 ||
+        (r = store_vcap_services(s->deps.store, app->guid, &ret->services, err)) < 0)
         return r;
     bool rolling = false;
     for (size_t i = 0; i < ret->processes.n; i++)
@@ -307,6 +313,7 @@ static int desire_app(struct staging *s, const struct app_row *app, const struct
                                     .destinations = rows.destinations.v,
                                     .destination_count = rows.destinations.n,
                                     .running_env = context->running_env,
+                                    .services = rows.services,
                                     .api_url = s->deps.api_url};
         worst = MIN(worst, desire_process(s, &of, &rows.olds, context, &before, t, err));
     }

@@ -42,6 +42,7 @@ struct run_rows {
     const struct destination_row *destinations; /* all of the app */
     size_t destination_count;
     const char *running_env; /* JSON object of strings; NULL: none */
+    const char *services;    /* VCAP_SERVICES; NULL: {} */
     const char *api_url;
 };
 /* The packed Berth__DesiredLrp, owned; the same rows give the same bytes. -ENOEXEC: there is no

@@ -124,7 +124,7 @@ static int set_env(struct build *b, const struct run_rows *rows, struct error *e
     snprintf(limit, sizeof limit, "%um", b->lrp.memory_mb);
     if (env_add_image(b, image) < 0 || env_add_object(b, group) < 0 || env_add_object(b, app) < 0 ||
         env_set(b, SLICE_LIT("MEMORY_LIMIT"), limit) < 0 ||
-        env_set(b, SLICE_LIT("VCAP_SERVICES"), "{}") < 0)
+        env_set(b, SLICE_LIT("VCAP_SERVICES"), rows->services ? rows->services : "{}") < 0)
         return error_set(err, -ENOMEM, "out of memory");
     b->env_list = mem_calloc(b->env_n, sizeof *b->env_list);
     if (!b->env_list)

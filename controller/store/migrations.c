@@ -145,7 +145,17 @@ static const char deployments[] =
     " description TEXT NOT NULL, env BLOB, commands TEXT, " METADATA ","
     " UNIQUE (app_guid, version));";
 
-static const char *const steps[] = {accounts, apps, routes, records, deployments};
+static const char services[] =
+    "CREATE TABLE services (" HEAD ", name TEXT NOT NULL,"
+    " space_guid TEXT NOT NULL REFERENCES spaces(guid) ON DELETE CASCADE, credentials BLOB,"
+    " tags TEXT, syslog_drain_url TEXT, route_service_url TEXT, " METADATA ","
+    " UNIQUE (space_guid, name));"
+    "CREATE TABLE bindings (" HEAD ", " IN_APP ","
+    " service_guid TEXT NOT NULL REFERENCES services(guid) ON DELETE CASCADE, name TEXT, " METADATA
+    ", UNIQUE (app_guid, service_guid), UNIQUE (app_guid, name));"
+    "CREATE INDEX bindings_service ON bindings (service_guid);";
+
+static const char *const steps[] = {accounts, apps, routes, records, deployments, services};
 
 int migrations_latest(void) {
     return (int)ARRAY_SIZE(steps);
