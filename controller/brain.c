@@ -14,6 +14,7 @@
 #include "controller/logs/logs.h"
 #include "controller/lrp/lrp.h"
 #include "controller/nodes/nodes.h"
+#include "controller/rollouts.h"
 #include "controller/store/store.h"
 
 #define CONVERGE_MS 30000 /* Diego's converger */
@@ -34,6 +35,7 @@ struct brain {
     struct brain_deps deps;
     struct lrp *lrp;
     struct nodes *nodes;
+    struct rollouts *rollouts;
     struct api *api;
     struct event *converge_timer, *crash_timer;
     struct crash *crashes; /* oldest first */
@@ -199,6 +201,8 @@ static void on_event(void *data, const char *kind, const struct lrp_actual *a, c
     struct brain *b = data;
     log_debug("instance event", "kind=%s app=%s index=%u instance=%s cell=%s text=%s", kind,
               a->app_guid, a->index, a->instance_guid, a->cell_name, log_quote(text));
+    if (b->rollouts)
+        rollouts_changed(b->rollouts);
     if (str_eq(kind, "crash")) {
         say_crash(b, a, text);
         remember_crash(b, a, text);
@@ -267,6 +271,9 @@ void brain_flush(struct brain *b) {
 }
 void brain_set_nodes(struct brain *b, struct nodes *nodes) {
     b->nodes = nodes;
+}
+void brain_set_rollouts(struct brain *b, struct rollouts *rollouts) {
+    b->rollouts = rollouts;
 }
 void brain_set_api(struct brain *b, struct api *api) {
     b->api = api;

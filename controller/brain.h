@@ -15,6 +15,7 @@ struct event_base;
 struct logs;
 struct lrp;
 struct nodes;
+struct rollouts;
 struct store;
 
 /* All borrowed. */
@@ -29,9 +30,10 @@ void brain_free(struct brain *b);
 DEFINE_FREEP(brain)
 
 struct lrp *brain_lrp(struct brain *b);
-/* Who is told what changed, and who writes the events of crashes: both are made later and end
- * earlier than the brain; NULL: nobody. */
+/* Who is told what changed, who takes deployments on, and who writes the events of crashes: all are
+ * made later and end earlier than the brain; NULL: nobody. */
 void brain_set_nodes(struct brain *b, struct nodes *nodes);
+void brain_set_rollouts(struct brain *b, struct rollouts *rollouts);
 void brain_set_api(struct brain *b, struct api *api);
 
 /* Writes the events that wait to be written. */

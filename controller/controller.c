@@ -18,6 +18,7 @@
 #include "controller/logs/logs.h"
 #include "controller/lrp/lrp.h"
 #include "controller/nodes/nodes.h"
+#include "controller/rollouts.h"
 #include "controller/staging/staging.h"
 #include "controller/store/store.h"
 
@@ -146,6 +147,13 @@ static int build_staging(struct controller *c, struct error *err) {
     return staging_resume(c->staging, err);
 }
 
+static int build_rollouts(struct controller *c, struct error *err) {
+    int r = rollouts_new(&c->rollouts, c->loop, c->staging, err);
+    if (r == 0)
+        brain_set_rollouts(c->brain, c->rollouts);
+    return r;
+}
+
 static int build_nodes(struct controller *c, struct error *err) {
     _cleanup_(master_key_wipe) struct master_key key = {0};
     _cleanup_(master_key_wipe) struct master_key previous = {0};
@@ -176,6 +184,10 @@ static void on_api_failure(void *data, const char *request_id, const char *text)
     log_error("request failed", "request=%s why=%s", request_id, log_quote(text));
 }
 
+static void on_deployment(void *data) {
+    rollouts_begun(((struct controller *)data)->rollouts);
+}
+
 static int build_api(struct controller *c, struct error *err) {
     const struct controller_config *from = &c->config;
     const struct api_config config = {.external_url = from->api_url,
@@ -194,6 +206,7 @@ static int build_api(struct controller *c, struct error *err) {
                                   .workers = c->workers,
                                   .config = &config,
                                   .on_failure = on_api_failure,
+                                  .on_deployment = on_deployment,
                                   .data = c};
     int r = api_new(&c->api, &deps, err);
     if (r == 0)
@@ -228,7 +241,8 @@ int controller_build(struct controller *c, struct error *err) {
         return r;
     if ((r = build_staging(c, err)) < 0)
         return error_wrap(err, "apps");
-    if ((r = build_nodes(c, err)) < 0 || (r = build_api(c, err)) < 0)
+    if ((r = build_rollouts(c, err)) < 0 || (r = build_nodes(c, err)) < 0 ||
+        (r = build_api(c, err)) < 0)
         return r;
     return build_daemon(c, err);
 }
@@ -243,9 +257,11 @@ void controller_fini(struct controller *c) {
         brain_flush(c->brain); /* while there is an API to write events */
         brain_set_nodes(c->brain, NULL);
         brain_set_api(c->brain, NULL);
+        brain_set_rollouts(c->brain, NULL);
     }
     api_free(c->api);
     nodes_free(c->nodes);
+    rollouts_free(c->rollouts);
     staging_free(c->staging);
     brain_free(c->brain);
     logs_free(c->logs);

@@ -19,6 +19,7 @@ struct controller {
     struct logs *logs;
     struct brain *brain;
     struct staging *staging;
+    struct rollouts *rollouts;
     struct nodes *nodes;
     struct api *api;
     struct event *drain_timer;

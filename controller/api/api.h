@@ -49,6 +49,8 @@ struct api_deps {
     /* Called when a request failed for a reason of ours (answered 500): for the log. May be NULL.
      */
     void (*on_failure)(void *data, const char *request_id, const char *text);
+    /* A deployment was made or changed, and that is on disk. May be NULL. */
+    void (*on_deployment)(void *data);
     void *data;
 };
 

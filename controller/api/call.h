@@ -42,7 +42,13 @@ struct identity {
 };
 
 /* Done once the transaction is on disk, in this order. */
-enum after_kind { AFTER_DESIRE_APP, AFTER_DESIRE_ALL, AFTER_STAGE, AFTER_FORGET_LOGS };
+enum after_kind {
+    AFTER_DESIRE_APP,
+    AFTER_DESIRE_ALL,
+    AFTER_STAGE,
+    AFTER_FORGET_LOGS,
+    AFTER_DEPLOYMENT,
+};
 struct after {
     enum after_kind kind;
     char guid[GUID_SIZE];

@@ -73,6 +73,10 @@ static void run_after(struct call *c) {
         case AFTER_FORGET_LOGS:
             logs_forget(api->deps.logs, a->guid);
             break;
+        case AFTER_DEPLOYMENT:
+            if (api->deps.on_deployment)
+                api->deps.on_deployment(api->deps.data);
+            break;
         }
         if (r < 0 && api->deps.on_failure)
             api->deps.on_failure(api->deps.data, c->request_id, err.msg);

@@ -54,4 +54,9 @@ int staging_desire_app(struct staging *s, const char *app_guid, struct error *er
 /* The same for every app: after a start, and when diego_docker is switched. */
 int staging_desire_all(struct staging *s, struct error *err);
 
+/* Takes every deployment that is ACTIVE as far as what runs now allows. Call it again when an
+ * instance began to run or crashed, and every second while *ret_active of them are left (not set on
+ * an error that says nothing of them). */
+int staging_roll(struct staging *s, size_t *ret_active, struct error *err);
+
 #endif
