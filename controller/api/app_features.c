@@ -28,9 +28,9 @@ static json_t *ssh_feature(const struct app_row *app) {
                      "enabled", app->ssh);
 }
 
-static json_t *revisions_feature(void) {
+static json_t *revisions_feature(const struct app_row *app) {
     return json_pack("{s:s,s:s,s:b}", "name", "revisions", "description",
-                     "Enable versioning of an application", "enabled", 0);
+                     "Enable versioning of an application", "enabled", !app->revisions_off);
 }
 
 int list_app_features(struct call *c) {
@@ -38,7 +38,8 @@ int list_app_features(struct call *c) {
     if (load_app(c, c->params[0], NEED_READ, &app) < 0)
         return -1;
     struct listing l = {.page = 1, .per_page = PER_PAGE_DEFAULT};
-    return reply_list(c, &l, 2, json_pack("[o,o]", ssh_feature(&app), revisions_feature()), NULL);
+    return reply_list(c, &l, 2, json_pack("[o,o]", ssh_feature(&app), revisions_feature(&app)),
+                      NULL);
 }
 
 int get_app_feature(struct call *c) {
@@ -48,7 +49,7 @@ int get_app_feature(struct call *c) {
     if (str_eq(c->params[1], "ssh"))
         return reply_json(c, 200, ssh_feature(&app));
     if (str_eq(c->params[1], "revisions"))
-        return reply_json(c, 200, revisions_feature());
+        return reply_json(c, 200, revisions_feature(&app));
     return fail_not_found(c, "Feature");
 }
 
@@ -61,18 +62,19 @@ int update_app_feature(struct call *c) {
     if (load_app(c, c->params[0], NEED_WRITE, &app) < 0 || body_check_all(c, fields) < 0)
         return -1;
     body_bool(c->json, "enabled", &enabled);
-    if (!str_eq(c->params[1], "ssh"))
-        return str_eq(c->params[1], "revisions") && !enabled
-                   ? reply_json(c, 200, revisions_feature())
-                   : fail_invalid(c, "This platform has no feature '%.100s' to switch",
-                                  c->params[1]);
-    app.ssh = enabled;
+    bool ssh = str_eq(c->params[1], "ssh");
+    if (!ssh && !str_eq(c->params[1], "revisions"))
+        return fail_invalid(c, "This platform has no feature '%.100s' to switch", c->params[1]);
+    if (ssh)
+        app.ssh = enabled;
+    else
+        app.revisions_off = !enabled;
     if (app_update(c, &app) < 0)
         return -1;
-    return reply_json(c, 200, ssh_feature(&app));
+    return reply_json(c, 200, ssh ? ssh_feature(&app) : revisions_feature(&app));
 }
 
-/* Tasks, revisions and sidecars of an app: none. */
+/* Tasks and sidecars of an app: none. */
 int list_app_nothing(struct call *c) {
     _cleanup_(app_row_fini) struct app_row app = {0};
     if (load_app(c, c->params[0], NEED_READ, &app) < 0)

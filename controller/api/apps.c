@@ -256,7 +256,8 @@ static int renew_processes(struct call *c, const struct app_row *app) {
 
 int app_start(struct call *c, struct app_row *app, const char *event) {
     app->started = true;
-    if (renew_processes(c, app) < 0 || app_update(c, app) < 0 ||
+    if (deployment_overtake(c, app->guid) < 0 || renew_processes(c, app) < 0 ||
+        revision_note(c, app, 0, NULL) < 0 || app_update(c, app) < 0 ||
         record_event(c, event, app, NULL) < 0)
         return -1;
     return after_commit(c, AFTER_DESIRE_APP, app->guid);
@@ -283,7 +284,8 @@ int restart_app(struct call *c) {
 
 int app_stop(struct call *c, struct app_row *app) {
     app->started = false;
-    if (app_update(c, app) < 0 || record_event(c, "audit.app.stop", app, NULL) < 0)
+    if (deployment_overtake(c, app->guid) < 0 || app_update(c, app) < 0 ||
+        record_event(c, "audit.app.stop", app, NULL) < 0)
         return -1;
     return after_commit(c, AFTER_DESIRE_APP, app->guid);
 }

@@ -89,8 +89,8 @@ const struct endpoint endpoints[] = {
     {"GET",    APP_ "/relationships/current_droplet", ACCESS_READ,    BODY_NONE,     get_current_relation},
     {"PATCH",  APP_ "/relationships/current_droplet", ACCESS_OPERATE, BODY_JSON,     set_current_droplet},
     {"GET",    APP_ "/routes",                      ACCESS_READ,    BODY_NONE,     list_app_routes},
-    {"GET",    APP_ "/revisions",                   ACCESS_READ,    BODY_NONE,     list_app_nothing},
-    {"GET",    APP_ "/revisions/deployed",          ACCESS_READ,    BODY_NONE,     list_app_nothing},
+    {"GET",    APP_ "/revisions",                   ACCESS_READ,    BODY_NONE,     list_app_revisions},
+    {"GET",    APP_ "/revisions/deployed",          ACCESS_READ,    BODY_NONE,     list_deployed_revisions},
     {"GET",    APP_ "/tasks",                       ACCESS_READ,    BODY_NONE,     list_app_nothing},
     {"GET",    APP_ "/sidecars",                    ACCESS_READ,    BODY_NONE,     list_app_nothing},
 
@@ -122,6 +122,17 @@ const struct endpoint endpoints[] = {
     {"GET",    "/v3/droplets",                      ACCESS_READ,    BODY_NONE,     list_droplets},
     {"GET",    "/v3/droplets/:guid",                ACCESS_READ,    BODY_NONE,     get_droplet},
     {"DELETE", "/v3/droplets/:guid",                ACCESS_WRITE,   BODY_NONE,     delete_droplet},
+
+    /* --- deployments and revisions ------------------------------------------------------------ */
+    {"GET",    "/v3/deployments",                   ACCESS_READ,    BODY_NONE,     list_deployments},
+    {"POST",   "/v3/deployments",                   ACCESS_OPERATE, BODY_JSON,     create_deployment},
+    {"GET",    "/v3/deployments/:guid",             ACCESS_READ,    BODY_NONE,     get_deployment},
+    {"PATCH",  "/v3/deployments/:guid",             ACCESS_OPERATE, BODY_JSON,     update_deployment},
+    {"POST",   "/v3/deployments/:guid/actions/cancel", ACCESS_OPERATE, BODY_NONE,     cancel_deployment},
+    {"POST",   "/v3/deployments/:guid/actions/continue", ACCESS_OPERATE, BODY_NONE,     continue_deployment},
+    {"GET",    "/v3/revisions/:guid",               ACCESS_READ,    BODY_NONE,     get_revision},
+    {"PATCH",  "/v3/revisions/:guid",               ACCESS_OPERATE, BODY_JSON,     update_revision},
+    {"GET",    "/v3/revisions/:guid/environment_variables", ACCESS_SECRETS, BODY_NONE,     get_revision_vars},
 
     /* --- routes and domains ------------------------------------------------------------------- */
     {"GET",    "/v3/routes",                        ACCESS_READ,    BODY_NONE,     list_routes},
@@ -175,7 +186,6 @@ const struct endpoint endpoints[] = {
     {"GET",    "/v3/buildpacks",                    ACCESS_READ,    BODY_NONE,     list_nothing},
     {"GET",    "/v3/buildpacks/:guid",              ACCESS_READ,    BODY_NONE,     get_absent},
     {"POST",   "/v3/buildpacks",                    ACCESS_ADMIN,   BODY_NONE,     refuse_kind},
-    {"GET",    "/v3/deployments",                   ACCESS_READ,    BODY_NONE,     list_nothing},
     {"GET",    "/v3/tasks",                         ACCESS_READ,    BODY_NONE,     list_nothing},
     {"GET",    "/v3/isolation_segments",            ACCESS_READ,    BODY_NONE,     list_nothing},
     {"GET",    "/v3/isolation_segments/:guid",      ACCESS_READ,    BODY_NONE,     get_absent},

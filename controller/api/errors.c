@@ -24,6 +24,10 @@ static const struct cc_error_info infos[CC_ERROR_COUNT] = {
     [CC_FEATURE_DISABLED] = {403, 330002, "CF-FeatureDisabled", "Feature Disabled"},
     [CC_STAGING_IN_PROGRESS] = {422, 170017, "CF-StagingInProgress",
                                 "Only one build can be STAGING at a time per application."},
+    [CC_SCALE_IN_DEPLOYMENT] = {422, 390016, "CF-ScaleDisabledDuringDeployment",
+                                "Cannot scale this process while a deployment is in flight."},
+    [CC_UPDATE_IN_DEPLOYMENT] = {422, 390019, "CF-ProcessUpdateDisabledDuringDeployment",
+                                 "Cannot update this process while a deployment is in flight."},
     [CC_UNAVAILABLE] = {503, 10015, "CF-ServiceUnavailable", "The service is unavailable"},
     [CC_UNKNOWN_ERROR] = {500, 10001, "UnknownError", "An unknown error occurred."},
 };

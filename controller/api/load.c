@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "controller/api/internal.h"
+#include "controller/api/deploy.h"
 
 /* What store_x_get() said, as an answer. */
 static int found(struct call *c, int r, const struct error *err, const char *thing) {
@@ -18,8 +18,12 @@ int load_app(struct call *c, const char *guid, enum need need, struct app_row *r
 }
 
 int load_process(struct call *c, const char *guid, enum need need, struct process_row *ret) {
+    _cleanup_(old_version_row_fini) struct old_version_row old = {0};
     struct error err = {0};
     int r = store_process_get(c->api->deps.store, guid, ret, &err);
+    if (r == -ENOENT && (r = store_old_version_get(c->api->deps.store, guid, &old, &err)) == 0 &&
+        old_version_process(c, &old, ret) < 0)
+        return -1;
     return found(c, r, &err, "Process") < 0 ? -1 : need_space(c, ret->space_guid, need, "Process");
 }
 

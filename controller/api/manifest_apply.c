@@ -67,33 +67,23 @@ static int find_or_create(struct call *c, const struct space_row *space,
     return store_app_get(c->api->deps.store, made.guid, app, &err) < 0 ? fail_internal(c, &err) : 0;
 }
 
-static bool set_number(bool has, uint64_t wish, uint64_t *now) {
-    if (!has || *now == wish)
-        return false;
-    *now = wish;
-    return true;
+static void set_number(bool has, uint64_t wish, uint64_t *now) {
+    if (has)
+        *now = wish;
 }
 
-static bool differs(const char *wish, const char *now) {
-    return wish && !str_eq(wish, now);
-}
-
-/* True in *ret_renew when what runs must be replaced. */
-static int merge_process(struct call *c, const struct manifest_process *wish, struct process_row *p,
-                         bool *ret_renew) {
-    bool health = differs(wish->health_type, p->health_type) ||
-                  differs(wish->health_endpoint, p->health_endpoint) ||
-                  differs(wish->ready_type, p->ready_type) ||
-                  differs(wish->ready_endpoint, p->ready_endpoint);
+/* Instances are started or stopped at once. All else waits for the next start or deployment, which
+ * is what `push` does next: a rolling one must not find everything replaced already. */
+static int merge_process(struct call *c, const struct manifest_process *wish,
+                         struct process_row *p) {
     set_number(wish->has_instances, wish->instances, &p->instances);
     set_number(wish->has_disk, wish->disk_mb, &p->disk_mb);
-    bool memory = set_number(wish->has_memory, wish->memory_mb, &p->memory_mb);
-    health |= set_number(wish->has_timeout, wish->timeout_s, &p->health_timeout_s);
-    health |= set_number(wish->has_invocation, wish->invocation_s, &p->health_invocation_s);
-    health |= set_number(wish->has_interval, wish->interval_s, &p->health_interval_s);
-    health |=
-        set_number(wish->has_ready_invocation, wish->ready_invocation_s, &p->ready_invocation_s);
-    health |= set_number(wish->has_ready_interval, wish->ready_interval_s, &p->ready_interval_s);
+    set_number(wish->has_memory, wish->memory_mb, &p->memory_mb);
+    set_number(wish->has_timeout, wish->timeout_s, &p->health_timeout_s);
+    set_number(wish->has_invocation, wish->invocation_s, &p->health_invocation_s);
+    set_number(wish->has_interval, wish->interval_s, &p->health_interval_s);
+    set_number(wish->has_ready_invocation, wish->ready_invocation_s, &p->ready_invocation_s);
+    set_number(wish->has_ready_interval, wish->ready_interval_s, &p->ready_interval_s);
     if (wish->has_log_rate)
         p->log_rate = wish->log_rate;
     if ((wish->has_command && str_set(&p->command, wish->command) < 0) ||
@@ -102,7 +92,6 @@ static int merge_process(struct call *c, const struct manifest_process *wish, st
         (wish->ready_type && str_set(&p->ready_type, wish->ready_type) < 0) ||
         (wish->ready_endpoint && str_set(&p->ready_endpoint, wish->ready_endpoint) < 0))
         return fail_no_memory(c);
-    *ret_renew = memory || health;
     return 0;
 }
 
@@ -110,7 +99,6 @@ static int apply_process(struct call *c, const struct app_row *app,
                          const struct manifest_process *wish, const struct process_rows *rows) {
     _cleanup_(process_row_fini) struct process_row fresh = {0};
     struct process_row *p = NULL;
-    bool renew = false;
     for (size_t i = 0; i < rows->n; i++)
         if (str_eq(rows->v[i].type, wish->type))
             p = &rows->v[i];
@@ -119,10 +107,8 @@ static int apply_process(struct call *c, const struct app_row *app,
         if (process_create(c, app->guid, wish->type, &fresh) < 0)
             return -1;
     }
-    if (merge_process(c, wish, p, &renew) < 0)
+    if (merge_process(c, wish, p) < 0)
         return -1;
-    if (renew && app->started)
-        process_renew(p);
     return process_save(c, p);
 }
 

@@ -2,7 +2,7 @@
 #include <errno.h>
 
 #include "common/base/clock.h"
-#include "controller/api/resources.h"
+#include "controller/api/deploy.h"
 #include "controller/lrp/lrp.h"
 
 #define COMMAND_MAX        4096 /* cc: process_update_message.rb */
@@ -57,7 +57,25 @@ static json_t *process_json(struct call *c, const struct process_row *p, bool in
                      json_metadata(p->labels, p->annotations), "links", process_links(c, p));
 }
 
-static int reply_processes(struct call *c, struct listing *l) {
+/* While an app is deployed, what goes is shown beside what comes: a web process more. */
+static int append_old(struct call *c, const char *app_guid, json_t *list) {
+    _cleanup_(old_version_rows_fini) struct old_version_rows olds = {0};
+    if (app_old_versions(c, app_guid, &olds) < 0)
+        return -1;
+    for (size_t i = 0; i < olds.n; i++) {
+        _cleanup_(process_row_fini) struct process_row p = {0};
+        if (olds.v[i].instances == 0)
+            continue;
+        if (old_version_process(c, &olds.v[i], &p) < 0)
+            return -1;
+        if (json_array_append_new(list, process_json(c, &p, true)))
+            return fail_no_memory(c);
+    }
+    return 0;
+}
+
+/* `deployed`: NULL, or the app whose versions that go are shown too. */
+static int reply_processes(struct call *c, struct listing *l, const char *deployed) {
     _cleanup_(process_rows_fini) struct process_rows rows = {0};
     struct error err = {0};
     if (store_process_list(c->api->deps.store, &l->query, &rows, &err) < 0)
@@ -66,7 +84,11 @@ static int reply_processes(struct call *c, struct listing *l) {
     for (size_t i = 0; i < rows.n; i++)
         if (json_array_append_new(list, process_json(c, &rows.v[i], true)))
             return json_decref(list), fail_no_memory(c);
-    return reply_list(c, l, rows.total, list, NULL);
+    uint64_t more = json_array_size(list);
+    if (deployed && append_old(c, deployed, list) < 0)
+        return json_decref(list), -1;
+    more = json_array_size(list) - more;
+    return reply_list(c, l, rows.total + more, list, NULL);
 }
 
 int list_processes(struct call *c) {
@@ -75,7 +97,7 @@ int list_processes(struct call *c) {
     _cleanup_(listing_fini) struct listing l = {0};
     if (listing_parse(c, &l, filters, NULL) < 0)
         return -1;
-    return reply_processes(c, &l);
+    return reply_processes(c, &l, NULL);
 }
 
 int list_app_processes(struct call *c) {
@@ -85,8 +107,9 @@ int list_app_processes(struct call *c) {
     const char *guid = c->params[0];
     if (load_app(c, guid, NEED_READ, &app) < 0 || listing_parse(c, &l, filters, NULL) < 0)
         return -1;
+    bool all = l.query.filter_count == 0 && l.page == 1;
     listing_add(&l, "app_guids", &guid);
-    return reply_processes(c, &l);
+    return reply_processes(c, &l, all ? guid : NULL);
 }
 
 int get_process(struct call *c) {
@@ -224,6 +247,8 @@ int process_take_health(struct call *c, struct process_row *p, const json_t *che
 }
 
 int process_update(struct call *c, const struct app_row *app, struct process_row *p, bool renew) {
+    if (p->rolling || *p->old_of)
+        return fail_plain(c, CC_UPDATE_IN_DEPLOYMENT);
     if (app->started && renew)
         process_renew(p);
     if (process_save(c, p) < 0 ||
@@ -273,6 +298,8 @@ int update_app_process(struct call *c) {
 
 int process_scale(struct call *c, const struct app_row *app, struct process_row *p,
                   const struct process_size *to) {
+    if (p->rolling || *p->old_of)
+        return fail_plain(c, CC_SCALE_IN_DEPLOYMENT);
     if (need_flag(c, "app_scaling") < 0)
         return -1;
     if (app->started && to->memory_mb != p->memory_mb)

@@ -5,6 +5,7 @@
 #define CONTROLLER_API_RESOURCES_H
 
 #include "controller/api/internal.h"
+#include "controller/store/deployments.h"
 #include "controller/store/flags.h"
 
 /* info.c */
@@ -108,6 +109,18 @@ int list_package_droplets(struct call *c);
 int get_current_droplet(struct call *c);
 int get_current_relation(struct call *c);
 int set_current_droplet(struct call *c);
+/* deployments.c, revisions.c */
+int list_deployments(struct call *c);
+int create_deployment(struct call *c);
+int get_deployment(struct call *c);
+int update_deployment(struct call *c);
+int cancel_deployment(struct call *c);
+int continue_deployment(struct call *c);
+int list_app_revisions(struct call *c);
+int list_deployed_revisions(struct call *c);
+int get_revision(struct call *c);
+int update_revision(struct call *c);
+int get_revision_vars(struct call *c);
 /* routes.c, destinations.c, domains.c */
 int list_routes(struct call *c);
 int create_route(struct call *c);
@@ -223,6 +236,19 @@ int process_restart_instance(struct call *c, const struct process_row *p, const 
  * call is held. */
 int process_stats(struct call *c, const struct app_row *app, const struct process_row *p,
                   json_t **ret);
+
+/* deploy.c: an active deployment ends where it is, for the app is started anew or stopped. Read the
+ * app's processes after it. */
+int deployment_overtake(struct call *c, const char *app_guid);
+/* The versions that go. */
+int app_old_versions(struct call *c, const char *app_guid, struct old_version_rows *ret);
+/* revisions.c: the app is to be started as it is now: a new revision when that is new, else the
+ * last one is its again. Changes app->revision_guid; write the app after. `rolled_back_to`: a
+ * version, or 0; 422 when nothing differs from the last. ret_version may be NULL. */
+int revision_note(struct call *c, struct app_row *app, uint64_t rolled_back_to,
+                  uint64_t *ret_version);
+/* Droplet, environment and commands of a revision are the app's again. Write the app after. */
+int revision_apply(struct call *c, const struct revision_row *r, struct app_row *app);
 
 /* packages.c: drops all but the last few packages, builds and droplets of an app. */
 int app_trim(struct call *c, const struct app_row *app);

@@ -74,7 +74,7 @@ int store_old_version_restore(struct store *s, const struct old_version_row *row
 int store_old_versions_delete(struct store *s, const char *app_guid, struct error *err);
 
 /* What an app was made of when it was started: droplet, environment, commands. Filters: guids
- * app_guids versions. */
+ * app_guids versions deployable ("true", "false"). */
 struct revision_row {
     STORE_ROW_HEAD;
     char app_guid[GUID_SIZE];
