@@ -157,7 +157,11 @@ static int begin(struct call *c, const struct deploy_wish *wish, struct app_row 
 
 int deployment_begin(struct call *c, const struct deploy_wish *wish, struct app_row *app,
                      struct process_row *web, struct deployment_row *d) {
+    bool other = !str_eq(app->droplet_guid, wish->droplet_guid);
     if (begin(c, wish, app, web, d) < 0 ||
+        (other &&
+         record_event(c, "audit.app.droplet.mapped", app,
+                      json_pack("{s:{s:s}}", "request", "droplet_guid", app->droplet_guid)) < 0) ||
         record_event(c, "audit.app.deployment.create", app,
                      json_pack("{s:s,s:s,s:s,s:s,s:O}", "deployment_guid", d->guid, "droplet_guid",
                                app->droplet_guid, "type",
