@@ -20,9 +20,11 @@ ALLOWED = {
     "controller/staging": COMMON | {"controller/store", "controller/lrp", "controller/logs"},
     "controller/nodes": COMMON | {"controller/store", "controller/lrp", "controller/logs"},
     "controller/logs": {"common/base"},
+    # The routing table names the handlers of v2; v2 is a translation and nothing beside it.
     "controller/api": COMMON
     | {"controller/store", "controller/lrp", "controller/staging", "controller/nodes",
-       "controller/logs"},
+       "controller/logs", "controller/api/v2"},
+    "controller/api/v2": {"common/base", "controller/api", "controller/store", "controller/lrp"},
     "controller/client": {"common/base", "common/http"},
     "controller": COMMON
     | {"controller/api", "controller/store", "controller/staging", "controller/lrp",

@@ -292,7 +292,8 @@ int app_stop(struct call *c, struct app_row *app) {
 
 int stop_app(struct call *c) {
     _cleanup_(app_row_fini) struct app_row app = {0};
-    if (load_app(c, c->params[0], NEED_WRITE, &app) < 0 || (app.started && app_stop(c, &app) < 0))
+    if (load_app(c, c->params[0], NEED_WRITE, &app) < 0 ||
+        builds_start_after(c, app.guid, false) < 0 || (app.started && app_stop(c, &app) < 0))
         return -1;
     return reply_json(c, 200, app_json(c, &app));
 }

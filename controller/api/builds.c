@@ -79,14 +79,18 @@ int get_build(struct call *c) {
  * ---------------------------------------------------------------------------------------
  */
 
-static int one_at_a_time(struct call *c, const char *app_guid) {
+static int builds_staging(struct call *c, const char *app_guid, struct build_rows *ret) {
     const char *staging = "STAGING";
     struct store_filter filters[] = {{"app_guids", &app_guid, 1}, {"states", &staging, 1}};
-    struct store_query q = {.filters = filters, .filter_count = 2, .limit = 1};
-    _cleanup_(build_rows_fini) struct build_rows rows = {0};
+    struct store_query q = {.filters = filters, .filter_count = 2};
     struct error err = {0};
-    if (store_build_list(c->api->deps.store, &q, &rows, &err) < 0)
-        return fail_internal(c, &err);
+    return store_build_list(c->api->deps.store, &q, ret, &err) < 0 ? fail_internal(c, &err) : 0;
+}
+
+static int one_at_a_time(struct call *c, const char *app_guid) {
+    _cleanup_(build_rows_fini) struct build_rows rows = {0};
+    if (builds_staging(c, app_guid, &rows) < 0)
+        return -1;
     return rows.n ? fail_plain(c, CC_STAGING_IN_PROGRESS) : 0;
 }
 
@@ -126,6 +130,21 @@ int build_create(struct call *c, const struct app_row *app, const struct package
             json_pack("{s:s,s:s}", "build_guid", ret->guid, "package_guid", package->guid)) < 0)
         return -1;
     return after_commit(c, AFTER_STAGE, ret->guid);
+}
+
+int builds_start_after(struct call *c, const char *app_guid, bool start) {
+    _cleanup_(build_rows_fini) struct build_rows rows = {0};
+    struct error err = {0};
+    if (builds_staging(c, app_guid, &rows) < 0)
+        return -1;
+    for (size_t i = 0; i < rows.n; i++) {
+        if (rows.v[i].start_after_staging == start)
+            continue;
+        rows.v[i].start_after_staging = start;
+        if (store_build_update(c->api->deps.store, &rows.v[i], &err) < 0)
+            return fail_internal(c, &err);
+    }
+    return 0;
 }
 
 int create_build(struct call *c) {

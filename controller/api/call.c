@@ -7,6 +7,7 @@
 
 #include "common/base/clock.h"
 #include "controller/api/internal.h"
+#include "controller/api/v2/v2.h"
 #include "controller/store/jobs.h"
 
 #define ERRORS_MAX 50   /* messages in one answer */
@@ -76,8 +77,10 @@ static json_t *uaa_error(const struct call *c) {
 }
 
 static void render_errors(struct call *c) {
-    bool uaa = c->endpoint && c->endpoint->uaa;
-    json_t *body = uaa ? uaa_error(c) : json_pack("{s:O}", "errors", c->errors);
+    bool uaa = c->endpoint && c->endpoint->uaa, v2 = str_starts(c->path, "/v2/");
+    json_t *body = uaa  ? uaa_error(c)
+                   : v2 ? v2_error_json(c)
+                        : json_pack("{s:O}", "errors", c->errors);
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     json_decref(body);
     strbuf_clear(&c->reply);

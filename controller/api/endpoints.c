@@ -4,10 +4,14 @@
 
 #include "controller/api/internal.h"
 #include "controller/api/resources.h"
+#include "controller/api/v2/handlers.h"
 
-#define SPACE_ "/v3/spaces/:guid"
-#define ORG_   "/v3/organizations/:guid"
-#define APP_   "/v3/apps/:guid"
+#define SPACE_    "/v3/spaces/:guid"
+#define ORG_      "/v3/organizations/:guid"
+#define APP_      "/v3/apps/:guid"
+#define V2_ORG_   "/v2/organizations/:guid"
+#define V2_SPACE_ "/v2/spaces/:guid"
+#define V2_APP_   "/v2/apps/:guid"
 
 /* clang-format off */
 const struct endpoint endpoints[] = {
@@ -207,6 +211,98 @@ const struct endpoint endpoints[] = {
     {"GET",    "/v3/service_route_bindings/:guid",  ACCESS_READ,    BODY_NONE,     get_absent},
 
     {"GET",    "/routing/v1/router_groups",         ACCESS_USER,    BODY_NONE,     list_router_groups},
+
+    /* --- v2: organizations and spaces ---------------------------------------------------------- */
+    {"GET",    "/v2/organizations",           ACCESS_READ,  BODY_NONE, list_v2_orgs},
+    {"POST",   "/v2/organizations",           ACCESS_ADMIN, BODY_JSON, create_v2_org},
+    {"GET",    V2_ORG_,                       ACCESS_READ,  BODY_NONE, get_v2_org},
+    {"PUT",    V2_ORG_,                       ACCESS_MANAGE, BODY_JSON, update_v2_org},
+    {"DELETE", V2_ORG_,                       ACCESS_ADMIN, BODY_NONE, delete_v2_org},
+    {"GET",    V2_ORG_ "/spaces",             ACCESS_READ,  BODY_NONE, list_v2_org_spaces},
+    {"GET",    V2_ORG_ "/domains",            ACCESS_READ,  BODY_NONE, list_v2_org_domains},
+    {"GET",    V2_ORG_ "/private_domains",    ACCESS_READ,  BODY_NONE, list_v2_org_private_domains},
+    {"GET",    V2_ORG_ "/space_quota_definitions", ACCESS_READ,  BODY_NONE, list_v2_org_nothing},
+    {"PUT",    V2_ORG_ "/:role",              ACCESS_MANAGE, BODY_JSON, put_v2_org_role},
+    {"PUT",    V2_ORG_ "/:role/:user",        ACCESS_MANAGE, BODY_NONE, put_v2_org_role},
+    {"DELETE", V2_ORG_ "/:role/:user",        ACCESS_MANAGE, BODY_NONE, delete_v2_org_role},
+    {"POST",   V2_ORG_ "/:role/remove",       ACCESS_MANAGE, BODY_JSON, delete_v2_org_role},
+    {"GET",    "/v2/quota_definitions",       ACCESS_READ,  BODY_NONE, list_v2_quotas},
+    {"GET",    "/v2/quota_definitions/:guid", ACCESS_READ,  BODY_NONE, get_v2_quota},
+    {"GET",    "/v2/spaces",                  ACCESS_READ,  BODY_NONE, list_v2_spaces},
+    {"POST",   "/v2/spaces",                  ACCESS_MANAGE, BODY_JSON, create_v2_space},
+    {"GET",    V2_SPACE_,                     ACCESS_READ,  BODY_NONE, get_v2_space},
+    {"PUT",    V2_SPACE_,                     ACCESS_MANAGE, BODY_JSON, update_v2_space},
+    {"DELETE", V2_SPACE_,                     ACCESS_MANAGE, BODY_NONE, delete_v2_space},
+    {"GET",    V2_SPACE_ "/apps",             ACCESS_READ,  BODY_NONE, list_v2_space_apps},
+    {"GET",    V2_SPACE_ "/routes",           ACCESS_READ,  BODY_NONE, list_v2_space_routes},
+    {"GET",    V2_SPACE_ "/summary",          ACCESS_READ,  BODY_NONE, get_v2_space_summary},
+    {"GET",    V2_SPACE_ "/services",         ACCESS_READ,  BODY_NONE, list_v2_space_nothing},
+    {"GET",    V2_SPACE_ "/service_instances", ACCESS_READ,  BODY_NONE, list_v2_space_nothing},
+    {"GET",    V2_SPACE_ "/security_groups",  ACCESS_READ,  BODY_NONE, list_v2_space_nothing},
+    {"GET",    V2_SPACE_ "/staging_security_groups", ACCESS_READ,  BODY_NONE, list_v2_space_nothing},
+    {"DELETE", V2_SPACE_ "/unmapped_routes",  ACCESS_OPERATE, BODY_NONE, delete_v2_unmapped_routes},
+    {"PUT",    V2_SPACE_ "/:role",            ACCESS_MANAGE, BODY_JSON, put_v2_space_role},
+    {"PUT",    V2_SPACE_ "/:role/:user",      ACCESS_MANAGE, BODY_NONE, put_v2_space_role},
+    {"DELETE", V2_SPACE_ "/:role/:user",      ACCESS_MANAGE, BODY_NONE, delete_v2_space_role},
+    {"POST",   V2_SPACE_ "/:role/remove",     ACCESS_MANAGE, BODY_JSON, delete_v2_space_role},
+
+    /* --- v2: apps ------------------------------------------------------------------------------ */
+    {"GET",    "/v2/apps",                    ACCESS_READ,  BODY_NONE, list_v2_apps},
+    {"POST",   "/v2/apps",                    ACCESS_WRITE, BODY_JSON, create_v2_app},
+    {"GET",    V2_APP_,                       ACCESS_READ,  BODY_NONE, get_v2_app},
+    {"PUT",    V2_APP_,                       ACCESS_WRITE, BODY_JSON, update_v2_app},
+    {"DELETE", V2_APP_,                       ACCESS_WRITE, BODY_NONE, delete_v2_app},
+    {"POST",   V2_APP_ "/restage",            ACCESS_OPERATE, BODY_NONE, restage_v2_app},
+    {"GET",    V2_APP_ "/instances",          ACCESS_READ,  BODY_NONE, get_v2_app_instances},
+    {"DELETE", V2_APP_ "/instances/:index",   ACCESS_OPERATE, BODY_NONE, restart_v2_app_instance},
+    {"GET",    V2_APP_ "/stats",              ACCESS_READ,  BODY_NONE, get_v2_app_stats},
+    {"GET",    V2_APP_ "/summary",            ACCESS_READ,  BODY_NONE, get_v2_app_summary},
+    {"GET",    V2_APP_ "/env",                ACCESS_SECRETS, BODY_NONE, get_v2_app_env},
+    {"GET",    V2_APP_ "/events",             ACCESS_READ,  BODY_NONE, list_v2_app_events},
+    {"GET",    V2_APP_ "/service_bindings",   ACCESS_READ,  BODY_NONE, list_v2_app_nothing},
+    {"GET",    V2_APP_ "/routes",             ACCESS_READ,  BODY_NONE, list_v2_app_routes},
+    {"PUT",    V2_APP_ "/routes/:route",      ACCESS_OPERATE, BODY_NONE, map_v2_app_route},
+    {"DELETE", V2_APP_ "/routes/:route",      ACCESS_OPERATE, BODY_NONE, unmap_v2_app_route},
+
+    /* --- v2: routes and domains ---------------------------------------------------------------- */
+    {"GET",    "/v2/routes",                  ACCESS_READ,  BODY_NONE, list_v2_routes},
+    {"POST",   "/v2/routes",                  ACCESS_OPERATE, BODY_JSON, create_v2_route},
+    {"GET",    "/v2/routes/:guid",            ACCESS_READ,  BODY_NONE, get_v2_route},
+    {"DELETE", "/v2/routes/:guid",            ACCESS_OPERATE, BODY_NONE, delete_v2_route},
+    {"GET",    "/v2/routes/:guid/apps",       ACCESS_READ,  BODY_NONE, list_v2_route_apps},
+    {"PUT",    "/v2/routes/:guid/apps/:app",  ACCESS_OPERATE, BODY_NONE, map_v2_route_app},
+    {"DELETE", "/v2/routes/:guid/apps/:app",  ACCESS_OPERATE, BODY_NONE, unmap_v2_route_app},
+    {"GET",    "/v2/routes/reserved/domain/:domain", ACCESS_READ,  BODY_NONE, get_v2_route_reserved},
+    {"GET",    "/v2/routes/reserved/domain/:domain/host/:host", ACCESS_READ,  BODY_NONE, get_v2_route_reserved},
+    {"GET",    "/v2/domains",                 ACCESS_READ,  BODY_NONE, list_v2_domains},
+    {"GET",    "/v2/domains/:guid",           ACCESS_READ,  BODY_NONE, get_v2_domain},
+    {"GET",    "/v2/shared_domains",          ACCESS_READ,  BODY_NONE, list_v2_shared_domains},
+    {"POST",   "/v2/shared_domains",          ACCESS_ADMIN, BODY_JSON, create_v2_shared_domain},
+    {"GET",    "/v2/shared_domains/:guid",    ACCESS_READ,  BODY_NONE, get_v2_domain},
+    {"DELETE", "/v2/shared_domains/:guid",    ACCESS_ADMIN, BODY_NONE, delete_v2_domain},
+    {"GET",    "/v2/private_domains",         ACCESS_READ,  BODY_NONE, list_v2_private_domains},
+    {"POST",   "/v2/private_domains",         ACCESS_MANAGE, BODY_JSON, create_v2_private_domain},
+    {"GET",    "/v2/private_domains/:guid",   ACCESS_READ,  BODY_NONE, get_v2_domain},
+    {"DELETE", "/v2/private_domains/:guid",   ACCESS_MANAGE, BODY_NONE, delete_v2_domain},
+
+    /* --- v2: the platform ---------------------------------------------------------------------- */
+    {"GET",    "/v2/config/feature_flags",    ACCESS_READ,  BODY_NONE, list_v2_flags},
+    {"GET",    "/v2/config/feature_flags/:name", ACCESS_READ,  BODY_NONE, get_v2_flag},
+    {"PUT",    "/v2/config/feature_flags/:name", ACCESS_ADMIN, BODY_JSON, update_v2_flag},
+    {"GET",    "/v2/events",                  ACCESS_READ,  BODY_NONE, list_v2_events},
+    {"GET",    "/v2/jobs/:guid",              ACCESS_READ,  BODY_NONE, get_v2_job},
+    {"GET",    "/v2/stacks",                  ACCESS_READ,  BODY_NONE, list_v2_stacks},
+    {"GET",    "/v2/stacks/:guid",            ACCESS_READ,  BODY_NONE, get_v2_stack},
+    {"GET",    "/v2/buildpacks",              ACCESS_READ,  BODY_NONE, list_v2_nothing},
+    {"GET",    "/v2/service_bindings",        ACCESS_READ,  BODY_NONE, list_v2_nothing},
+    {"GET",    "/v2/service_instances",       ACCESS_READ,  BODY_NONE, list_v2_nothing},
+    {"GET",    "/v2/user_provided_service_instances", ACCESS_READ,  BODY_NONE, list_v2_nothing},
+    {"GET",    "/v2/services",                ACCESS_READ,  BODY_NONE, list_v2_nothing},
+    {"GET",    "/v2/service_plans",           ACCESS_READ,  BODY_NONE, list_v2_nothing},
+    {"GET",    "/v2/service_brokers",         ACCESS_READ,  BODY_NONE, list_v2_nothing},
+    {"GET",    "/v2/security_groups",         ACCESS_READ,  BODY_NONE, list_v2_nothing},
+    {"GET",    "/v2/space_quota_definitions", ACCESS_READ,  BODY_NONE, list_v2_nothing},
+    {"GET",    "/v2/route_mappings",          ACCESS_READ,  BODY_NONE, list_v2_nothing},
 
     /* --- log-cache ------------------------------------------------------------------------------ */
     {"GET",    "/api/v1/info",                      ACCESS_PUBLIC,  BODY_NONE,     get_log_info},

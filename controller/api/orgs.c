@@ -115,17 +115,14 @@ int update_org(struct call *c) {
 }
 
 /* All that lives in the org goes with it: spaces with their apps, and its own domains. */
-int delete_org(struct call *c) {
+int org_delete(struct call *c, const struct org_row *org) {
     struct store *store = c->api->deps.store;
-    _cleanup_(org_row_fini) struct org_row org = {0};
     _cleanup_(space_rows_fini) struct space_rows spaces = {0};
     _cleanup_(domain_rows_fini) struct domain_rows domains = {0};
-    const char *guid = org.guid;
+    const char *guid = org->guid;
     struct store_filter filter = {"organization_guids", &guid, 1};
     struct store_query q = {.filters = &filter, .filter_count = 1};
     struct error err = {0};
-    if (load_org(c, c->params[0], NEED_WRITE, &org) < 0)
-        return -1;
     if (store_space_list(store, &q, &spaces, &err) < 0 ||
         store_domain_list(store, &q, &domains, &err) < 0)
         return fail_internal(c, &err);
@@ -135,10 +132,15 @@ int delete_org(struct call *c) {
     for (size_t i = 0; i < domains.n; i++)
         if (domain_delete(c, &domains.v[i]) < 0)
             return -1;
-    if (store_org_delete(store, org.guid, &err) < 0)
+    if (store_org_delete(store, org->guid, &err) < 0)
         return fail_internal(c, &err);
-    if (record_event_on(c, "audit.organization.delete-request", "organization", org.guid, org.name,
-                        "", org.guid, NULL) < 0)
+    return record_event_on(c, "audit.organization.delete-request", "organization", org->guid,
+                           org->name, "", org->guid, NULL);
+}
+
+int delete_org(struct call *c) {
+    _cleanup_(org_row_fini) struct org_row org = {0};
+    if (load_org(c, c->params[0], NEED_WRITE, &org) < 0 || org_delete(c, &org) < 0)
         return -1;
     return reply_job(c, "organization.delete");
 }

@@ -302,16 +302,30 @@ int process_scale(struct call *c, const struct app_row *app, struct process_row 
         return fail_plain(c, CC_SCALE_IN_DEPLOYMENT);
     if (need_flag(c, "app_scaling") < 0)
         return -1;
+    json_t *request = json_object();
+    const struct {
+        const char *name;
+        int64_t from, to;
+    } sizes[] = {{"instances", (int64_t)p->instances, (int64_t)to->instances},
+                 {"memory_in_mb", (int64_t)p->memory_mb, (int64_t)to->memory_mb},
+                 {"disk_in_mb", (int64_t)p->disk_mb, (int64_t)to->disk_mb},
+                 {"log_rate_limit_in_bytes_per_second", p->log_rate, to->log_rate}};
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+        if (sizes[i].from != sizes[i].to)
+            json_object_set_new(request, sizes[i].name, json_integer(sizes[i].to));
     if (app->started && to->memory_mb != p->memory_mb)
         process_renew(p);
     p->instances = to->instances;
     p->memory_mb = to->memory_mb;
     p->disk_mb = to->disk_mb;
     p->log_rate = to->log_rate;
-    if (process_save(c, p) < 0 ||
-        record_event(c, "audit.app.process.scale", app,
-                     json_pack("{s:s,s:s,s:O}", "process_guid", p->guid, "process_type", p->type,
-                               "request", c->json)) < 0)
+    json_t *data = json_pack("{s:s,s:s,s:o}", "process_guid", p->guid, "process_type", p->type,
+                             "request", request);
+    if (process_save(c, p) < 0) {
+        json_decref(data);
+        return -1;
+    }
+    if (record_event(c, "audit.app.process.scale", app, data) < 0)
         return -1;
     return after_commit(c, AFTER_DESIRE_APP, app->guid);
 }

@@ -257,6 +257,8 @@ int package_create(struct call *c, const struct app_row *app, const char *image,
 /* builds.c: stages the package after the commit. *ret: what is not default. */
 int build_create(struct call *c, const struct app_row *app, const struct package_row *package,
                  struct build_row *ret);
+/* Whether the app shall be started once what is being staged of it is. */
+int builds_start_after(struct call *c, const char *app_guid, bool start);
 
 /* routes.c */
 struct route_wish {
@@ -292,6 +294,7 @@ int domain_delete(struct call *c, const struct domain_row *d);
 /* orgs.c, spaces.c: 422 when the name is taken. */
 int org_create(struct call *c, struct org_row *org);
 int org_update(struct call *c, struct org_row *org);
+int org_delete(struct call *c, const struct org_row *org);
 int space_create(struct call *c, struct space_row *space);
 int space_update(struct call *c, struct space_row *space);
 int space_delete(struct call *c, const struct space_row *space);

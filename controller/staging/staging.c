@@ -112,6 +112,26 @@ static int write_droplet(struct staging *s, struct job *j, struct build_row *bui
     return store_build_update(s->deps.store, build, err);
 }
 
+/* New versions: what ran of the app before is replaced. */
+static int start_app(struct staging *s, const struct build_row *build, struct error *err) {
+    const char *guid = build->app_guid;
+    const struct store_filter filter = {"app_guids", &guid, 1};
+    const struct store_query query = {.filters = &filter, .filter_count = 1};
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    _cleanup_(process_rows_fini) struct process_rows rows = {0};
+    int r = store_app_get(s->deps.store, guid, &app, err);
+    if (r < 0 || (r = store_process_list(s->deps.store, &query, &rows, err)) < 0)
+        return r;
+    for (size_t i = 0; i < rows.n; i++) {
+        guid_new(rows.v[i].version);
+        if ((r = store_process_update(s->deps.store, &rows.v[i], err)) < 0)
+            return r;
+    }
+    memcpy(app.droplet_guid, build->droplet_guid, sizeof app.droplet_guid);
+    app.started = true;
+    return store_app_update(s->deps.store, &app, err);
+}
+
 static int finish(struct staging *s, struct job *j, const struct registry_image *image,
                   struct error *err) {
     _cleanup_(build_row_fini) struct build_row build = {0};
@@ -122,11 +142,17 @@ static int finish(struct staging *s, struct job *j, const struct registry_image 
         return error_set(err, -ESTALE, "the build is %s already", build.state);
     if ((r = store_begin(s->deps.store, err)) < 0)
         return r;
-    if ((r = write_droplet(s, j, &build, image, err)) < 0) {
+    if ((r = write_droplet(s, j, &build, image, err)) < 0 ||
+        (build.start_after_staging && (r = start_app(s, &build, err)) < 0)) {
         store_rollback(s->deps.store);
         return r;
     }
-    return store_commit(s->deps.store, err);
+    if ((r = store_commit(s->deps.store, err)) < 0)
+        return r;
+    /* What is on disk is true whatever goes wrong here: the next change or start repairs it. */
+    if (build.start_after_staging && staging_desire_app(s, build.app_guid, err) < 0)
+        say(j, true, err->msg);
+    return 0;
 }
 
 static void succeed(struct job *j, const struct registry_image *image) {

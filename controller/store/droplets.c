@@ -49,6 +49,7 @@ static const struct column build_columns[] = {
     COLUMN(build_row, COLUMN_U64, disk_mb),
     COLUMN(build_row, COLUMN_GUID, user_guid),
     COLUMN(build_row, COLUMN_TEXT, user_name),
+    COLUMN(build_row, COLUMN_BOOL, start_after_staging),
     COLUMN_METADATA(build_row),
     COLUMN_READ(build_row, COLUMN_GUID, space_guid, "a.space_guid"),
 };

@@ -28,6 +28,8 @@ struct build_row {
     uint64_t memory_mb, disk_mb;
     char user_guid[GUID_SIZE]; /* who asked */
     char *user_name;
+    /* API v2: once STAGED its droplet becomes the app's and the app is started. */
+    bool start_after_staging;
     char *labels, *annotations;
     char space_guid[GUID_SIZE]; /* read only */
 };

@@ -155,7 +155,11 @@ static const char services[] =
     ", UNIQUE (app_guid, service_guid), UNIQUE (app_guid, name));"
     "CREATE INDEX bindings_service ON bindings (service_guid);";
 
-static const char *const steps[] = {accounts, apps, routes, records, deployments, services};
+static const char start_after_staging[] =
+    "ALTER TABLE builds ADD COLUMN start_after_staging INTEGER NOT NULL DEFAULT 0;";
+
+static const char *const steps[] = {
+    accounts, apps, routes, records, deployments, services, start_after_staging};
 
 int migrations_latest(void) {
     return (int)ARRAY_SIZE(steps);

@@ -80,6 +80,14 @@ int staging_start(struct staging *s, const char *build_guid, struct error *e) {
     memcpy(build.droplet_guid, d.guid, GUID_SIZE);
     OK(str_set(&build.state, "STAGED"));
     OK(store_build_update(store, &build, &err));
+    if (build.start_after_staging) {
+        struct app_row app = {0};
+        OK(store_app_get(store, build.app_guid, &app, &err));
+        memcpy(app.droplet_guid, d.guid, GUID_SIZE);
+        app.started = true;
+        OK(store_app_update(store, &app, &err));
+        app_row_fini(&app);
+    }
     droplet_row_fini(&d);
     build_row_fini(&build);
     package_row_fini(&package);

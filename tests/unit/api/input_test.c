@@ -31,7 +31,11 @@ static char *fill(const char *path, const char *value) {
     return strbuf_take(&url);
 }
 
+/* v3's list of errors, or v2's one. */
 static bool is_envelope(const struct answer *a) {
+    if (json_is_string(json_object_get(a->json, "error_code")))
+        return json_is_integer(json_object_get(a->json, "code")) &&
+               json_is_string(json_object_get(a->json, "description"));
     const json_t *list = json_object_get(a->json, "errors"), *one = json_array_get(list, 0);
     return json_is_integer(json_object_get(one, "code")) &&
            json_is_string(json_object_get(one, "title")) &&
