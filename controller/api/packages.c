@@ -6,7 +6,7 @@
 #define IMAGE_MAX 2048
 /* CLI 7 follows every page of an app's packages one by one: old ones are no history worth that. */
 #define KEEP_PACKAGES 5
-#define KEEP_DROPLETS 5
+#define KEEP_DROPLETS 25 /* revisions to go back to: some kB each */
 #define KEEP_BUILDS   20
 
 static json_t *package_json(struct call *c, const struct package_row *p) {

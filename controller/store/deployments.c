@@ -201,7 +201,7 @@ static const struct filter revision_filters[] = {
     {"guids", "t.guid"},
     {"app_guids", "t.app_guid"},
     {"versions", "CAST(t.version AS TEXT)"},
-    {"deployable", "(CASE WHEN d.guid IS NULL THEN 'false' ELSE 'true' END)"},
+    {"deployable", "iif(d.guid IS NULL, 'false', 'true')"},
 };
 
 static const struct table revision_table = {

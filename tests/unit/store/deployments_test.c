@@ -150,6 +150,13 @@ START_TEST(revisions_know_whether_they_can_be_deployed_and_are_trimmed) {
     ck_assert(rows.v[0].deployable && rows.v[0].version == 2);
     ck_assert_str_eq(rows.v[0].env, "{}");
     revision_rows_fini(&rows);
+    static const char *const no[] = {"false"};
+    const struct store_filter gone = {"deployable", no, 1};
+    OK(store_revision_list(
+        store, &(struct store_query){.filters = &gone, .filter_count = 1, .count = true}, &rows,
+        &err));
+    ck_assert(rows.n == 1 && rows.total == 1 && rows.v[0].version == 1);
+    revision_rows_fini(&rows);
     OK(store_revision_list(store, &(struct store_query){0}, &rows, &err));
     ck_assert(rows.n == 3 && !rows.v[0].deployable);
     revision_rows_fini(&rows);
