@@ -32,9 +32,19 @@ struct call *call_new(struct api *api, const char *method, const char *path, con
 void call_free(struct call *c) {
     if (!c)
         return;
-    char *const texts[] = {c->method,       c->path,          c->query,        c->authorization,
-                           c->content_type, c->host,          c->remote,       c->base,
-                           c->location,     c->identity.name, c->identity.jti, c->identity.session};
+    char *const texts[] = {c->websocket_key,
+                           c->method,
+                           c->path,
+                           c->query,
+                           c->authorization,
+                           c->content_type,
+                           c->host,
+                           c->remote,
+                           c->base,
+                           c->location,
+                           c->identity.name,
+                           c->identity.jti,
+                           c->identity.session};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         free(texts[i]);
     if (c->body)
@@ -177,6 +187,18 @@ int reply_nothing(struct call *c, int status) {
     strbuf_clear(&c->reply);
     c->status = status;
     return 0;
+}
+
+int reply_websocket(struct call *c,
+                    int (*on_websocket)(struct api *api, struct websocket *ws, const char *guid,
+                                        int how),
+                    const char *guid, int how) {
+    if (!c->websocket_key)
+        return fail(c, CC_BAD_REQUEST, "Bad request: this is for websockets, version 13");
+    c->on_websocket = on_websocket;
+    c->websocket_how = how;
+    snprintf(c->websocket_guid, sizeof c->websocket_guid, "%s", guid);
+    return reply_nothing(c, 101);
 }
 
 int reply_job(struct call *c, const char *operation) {

@@ -20,6 +20,7 @@
 struct api;
 struct call;
 struct endpoint;
+struct websocket;
 
 #define CALL_PARAMS_MAX  4
 #define CALL_QUERY_MAX   32
@@ -63,6 +64,7 @@ struct call {
     /* The request. Owned, NUL-terminated. */
     char *method, *path, *query;
     char *authorization, *content_type, *host, *remote; /* NULL: none */
+    char *websocket_key; /* of a handshake that is in order; NULL: none */
     char *body;
     size_t body_n;
 
@@ -86,8 +88,14 @@ struct call {
     const char *reply_type; /* of `reply`; constant */
     json_t *errors;         /* owned; a list of {code, title, detail}; NULL: none */
     char *location;         /* owned */
+    char own_type[80];      /* room for a reply_type that is made for one answer */
     char allow[64];         /* of 405: the methods that the path knows */
     struct after *after, **after_end;
+
+    /* Of 101: fills the stream that the connection becomes. Fails with -1. */
+    int (*on_websocket)(struct api *api, struct websocket *ws, const char *guid, int how);
+    char websocket_guid[GUID_SIZE];
+    int websocket_how;
 
     /* Where the answer goes; called once. The call is freed after it. */
     void (*send)(struct call *c, void *arg);
@@ -124,6 +132,11 @@ const char *call_query(const struct call *c, const char *key);
 int reply_json(struct call *c, int status, json_t *body);
 int reply_text(struct call *c, int status, const char *type, const char *text);
 int reply_nothing(struct call *c, int status);
+/* 101: the connection becomes a websocket, or 400 when that was not asked for. */
+int reply_websocket(struct call *c,
+                    int (*on_websocket)(struct api *api, struct websocket *ws, const char *guid,
+                                        int how),
+                    const char *guid, int how);
 /* 202 with the Location of a job that is COMPLETE. */
 int reply_job(struct call *c, const char *operation);
 

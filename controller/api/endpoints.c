@@ -307,6 +307,13 @@ const struct endpoint endpoints[] = {
     /* --- log-cache ------------------------------------------------------------------------------ */
     {"GET",    "/api/v1/info",                      ACCESS_PUBLIC,  BODY_NONE,     get_log_info},
     {"GET",    "/api/v1/read/:guid",                ACCESS_READ,    BODY_NONE,     read_logs},
+
+    /* --- logs for CLIs before 6.53 -------------------------------------------------------------- */
+    {"GET",    "/recent",                           ACCESS_READ,    BODY_NONE,     get_recent},
+    {"GET",    "/tail",                             ACCESS_READ,    BODY_NONE,     tail_logs},
+    {"GET",    "/apps/:guid/recentlogs",            ACCESS_READ,    BODY_NONE,     get_recent_logs},
+    {"GET",    "/apps/:guid/stream",                ACCESS_READ,    BODY_NONE,     stream_logs},
+    {"GET",    "/apps/:guid/containermetrics",      ACCESS_READ,    BODY_NONE,     get_container_metrics},
 };
 /* clang-format on */
 const size_t endpoint_count = ARRAY_SIZE(endpoints);

@@ -8,16 +8,24 @@
 #define V3_VERSION "3.195.0"
 #define V2_VERSION "2.254.0"
 
+/* The same host and port, for websockets. */
+static char *stream_base(struct call *c) {
+    const char *base = call_base(c);
+    return base && str_starts(base, "http") ? str_printf("ws%s", base + strlen("http")) : NULL;
+}
+
 int get_root(struct call *c) {
     const char *base = call_base(c);
+    _cleanup_(freep) char *streams = stream_base(c);
     return reply_json(
         c, 200,
-        json_pack("{s:{s:o,s:{s:s+,s:{s:s}},s:{s:s+,s:{s:s}},s:o,s:o,s:o,s:o,s:n,s:n}}", "links",
-                  "self", json_link(c, "%s", ""), "cloud_controller_v2", "href", base, "/v2",
-                  "meta", "version", V2_VERSION, "cloud_controller_v3", "href", base, "/v3", "meta",
-                  "version", V3_VERSION, "uaa", json_link(c, "%s", ""), "login",
-                  json_link(c, "%s", ""), "log_cache", json_link(c, "%s", ""), "routing",
-                  json_link(c, "/routing"), "network_policy_v1", "credhub"));
+        json_pack("{s:{s:o,s:{s:s+,s:{s:s}},s:{s:s+,s:{s:s}},s:o,s:o,s:o,s:{s:o},s:o,s:n,s:n}}",
+                  "links", "self", json_link(c, "%s", ""), "cloud_controller_v2", "href", base,
+                  "/v2", "meta", "version", V2_VERSION, "cloud_controller_v3", "href", base, "/v3",
+                  "meta", "version", V3_VERSION, "uaa", json_link(c, "%s", ""), "login",
+                  json_link(c, "%s", ""), "log_cache", json_link(c, "%s", ""), "logging", "href",
+                  json_text_or_null(streams), "routing", json_link(c, "/routing"),
+                  "network_policy_v1", "credhub"));
 }
 
 int get_v3(struct call *c) {
@@ -72,10 +80,13 @@ int get_v3_info(struct call *c) {
 
 int get_v2_info(struct call *c) {
     const char *base = call_base(c);
+    _cleanup_(freep) char *streams = stream_base(c);
     return reply_json(c, 200,
-                      json_pack("{s:s,s:s,s:s,s:i,s:s,s:s,s:s,s:n,s:n,s:s}", "name", "berth",
-                                "build", BERTH_VERSION, "support", "", "version", 0, "description",
-                                "Berth", "authorization_endpoint", base, "token_endpoint", base,
-                                "min_cli_version", "min_recommended_cli_version", "api_version",
-                                V2_VERSION));
+                      json_pack("{s:s,s:s,s:s,s:i,s:s,s:s,s:s,s:o,s:o,s:n,s:n,s:s}", "name",
+                                "berth", "build", BERTH_VERSION, "support", "", "version", 0,
+                                "description", "Berth", "authorization_endpoint", base,
+                                "token_endpoint", base, "logging_endpoint",
+                                json_text_or_null(streams), "doppler_logging_endpoint",
+                                json_text_or_null(streams), "min_cli_version",
+                                "min_recommended_cli_version", "api_version", V2_VERSION));
 }

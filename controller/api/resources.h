@@ -154,6 +154,12 @@ int get_event(struct call *c);
 int list_cells(struct call *c);
 int get_log_info(struct call *c);
 int read_logs(struct call *c);
+/* log_stream.c */
+int get_recent(struct call *c);
+int get_recent_logs(struct call *c);
+int get_container_metrics(struct call *c);
+int tail_logs(struct call *c);
+int stream_logs(struct call *c);
 /* services.c, bindings.c */
 int list_services(struct call *c);
 int create_service(struct call *c);

@@ -11,11 +11,14 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "common/base/daemon.h"
 #include "controller/api/internal.h"
+#include "controller/api/websocket.h"
 
 #define HEADERS_MAX                                                                                \
     (64 * 1024)    /* request line and headers: lists of 200 guids in a URL are usual */
@@ -33,6 +36,14 @@ struct server {
     bool paused;          /* at the connections' limit */
     bool draining;
     uint16_t port;
+    struct stream *streams; /* connections that became websockets */
+};
+
+struct stream {
+    struct server *server;
+    struct evhttp_connection *conn;
+    struct websocket *ws;
+    struct stream *prev, *next;
 };
 
 /* --- TLS
@@ -204,9 +215,49 @@ static const char *reason_of(int status) {
     }
 }
 
+/* --- websockets
+ * ----------------------------------------------------------------------------------------
+ */
+
+static void end_stream(void *arg) {
+    struct stream *s = arg;
+    DL_DELETE(s->server->streams, s);
+    websocket_free(s->ws);
+    evhttp_connection_free(s->conn); /* and its request */
+    free(s);
+}
+
+/* The request stays with its connection and the connection with evhttp; the stream reads and writes
+ * beside them. */
+static void open_stream(struct call *c, struct evhttp_request *req) {
+    struct server *server = c->api->server;
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
+    struct stream *s = mem_zalloc(sizeof *s);
+    char accept[WEBSOCKET_ACCEPT_SIZE];
+    if (!s || websocket_accept(c->websocket_key, accept) < 0) {
+        free(s);
+        evhttp_send_error(req, 503, "Service Unavailable");
+        return;
+    }
+    s->server = server;
+    s->conn = evhttp_request_get_connection(req);
+    evhttp_add_header(headers, "Upgrade", "websocket");
+    evhttp_add_header(headers, "Connection", "Upgrade");
+    evhttp_add_header(headers, "Sec-WebSocket-Accept", accept);
+    evhttp_send_reply_start(req, 101, "Switching Protocols");
+    s->ws = websocket_new(evhttp_connection_get_bufferevent(s->conn), end_stream, s);
+    DL_APPEND(server->streams, s);
+    if (!s->ws || c->on_websocket(c->api, s->ws, c->websocket_guid, c->websocket_how) < 0)
+        end_stream(s);
+}
+
 /* evhttp frees the request; when its connection is gone already it only does that. */
 static void on_answer(struct call *c, void *arg) {
     struct evhttp_request *req = arg;
+    if (c->status == 101 && evhttp_request_get_connection(req)) {
+        open_stream(c, req);
+        return;
+    }
     struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
     struct evbuffer *body = c->reply.n ? evbuffer_new() : NULL;
     evhttp_add_header(headers, "X-Vcap-Request-Id", c->request_id);
@@ -242,6 +293,18 @@ static int copy_body(struct evhttp_request *req, struct call *c) {
     return 0;
 }
 
+/* RFC 6455 section 4.2.1, as far as it concerns one who speaks version 13 only. */
+static int take_handshake(struct evhttp_request *req, struct call *c) {
+    struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
+    const char *upgrade = evhttp_find_header(headers, "Upgrade"),
+               *version = evhttp_find_header(headers, "Sec-WebSocket-Version"),
+               *key = evhttp_find_header(headers, "Sec-WebSocket-Key");
+    if (!upgrade || strcasecmp(upgrade, "websocket") != 0 || !str_eq(version, "13") ||
+        !websocket_key_ok(key))
+        return 0;
+    return str_set(&c->websocket_key, key);
+}
+
 static int fill_call(struct evhttp_request *req, struct call *c) {
     char *address = NULL;
     uint16_t port = 0;
@@ -252,6 +315,8 @@ static int fill_call(struct evhttp_request *req, struct call *c) {
         copy_header(req, "Authorization", &c->authorization) < 0 ||
         copy_header(req, "Content-Type", &c->content_type) < 0 ||
         copy_header(req, "Host", &c->host) < 0)
+        return -ENOMEM;
+    if (take_handshake(req, c) < 0)
         return -ENOMEM;
     return copy_body(req, c);
 }
@@ -402,6 +467,8 @@ void server_free(struct server *s) {
     if (!s)
         return;
     s->draining = true;
+    while (s->streams)
+        end_stream(s->streams);
     struct evhttp *http = s->http;
     s->http = NULL;
     evhttp_free(http);

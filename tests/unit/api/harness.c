@@ -36,6 +36,7 @@ char last_desired[GUID_SIZE], last_staged[GUID_SIZE];
 bool stage_at_once = true, staging_refuses, impatient;
 struct lrp_actual actuals[8];
 size_t actual_count;
+char last_type[100];
 
 static struct event_base *loop;
 static struct workers *workers;
@@ -149,6 +150,35 @@ size_t logs_read(struct logs *l, const char *app_guid, uint64_t start_ns, uint64
     return n;
 }
 
+static void (*subscriber)(void *arg, const struct logs_line *line);
+static void *subscriber_arg;
+
+struct logs_subscription *logs_subscribe(struct logs *l, const char *app_guid,
+                                         void (*each)(void *arg, const struct logs_line *line),
+                                         void *arg) {
+    subscriber = each;
+    subscriber_arg = arg;
+    return (struct logs_subscription *)&subscriber;
+}
+
+void logs_unsubscribe(struct logs *l, struct logs_subscription *s) {
+    subscriber = NULL;
+}
+
+bool is_subscribed(void) {
+    return subscriber != NULL;
+}
+
+void tell_subscriber(const char *source, uint64_t wall_ns, const char *text) {
+    struct logs_line line = {source, "0", false, wall_ns, text, strlen(text)};
+    assert(subscriber);
+    subscriber(subscriber_arg, &line);
+}
+
+void turn_loop(void) {
+    event_base_loop(loop, EVLOOP_NONBLOCK);
+}
+
 void logs_forget(struct logs *l, const char *app_guid) {
 }
 
@@ -228,6 +258,7 @@ void answer_fini(struct answer *a) {
 static void on_sent(struct call *c, void *arg) {
     struct answer *a = arg;
     a->status = c->status;
+    snprintf(last_type, sizeof last_type, "%s", c->reply_type ? c->reply_type : "");
     a->text = str_ndup(c->reply.p ? c->reply.p : "", c->reply.n);
     a->text_n = c->reply.n;
     a->location = str_dup(c->location);
@@ -310,7 +341,8 @@ static json_t *first_error(const struct answer *a) {
 }
 
 int code_of(const struct answer *a) {
-    return (int)json_integer_value(json_object_get(first_error(a), "code"));
+    const json_t *own = json_object_get(a->json, "error_code"); /* API v2: one error */
+    return (int)json_integer_value(json_object_get(own ? a->json : first_error(a), "code"));
 }
 
 const char *detail_of(const struct answer *a) {

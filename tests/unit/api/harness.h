@@ -66,6 +66,11 @@ extern bool staging_refuses; /* staging_start() fails */
 extern bool impatient;       /* no call is held */
 extern struct lrp_actual actuals[8];
 extern size_t actual_count;
+extern char last_type[100]; /* Content-Type of the last answer */
+/* Who follows logs: one at a time. */
+bool is_subscribed(void);
+void tell_subscriber(const char *source, uint64_t wall_ns, const char *text);
+void turn_loop(void); /* what is ready, without waiting */
 /* Puts one log line. */
 void say(const char *app_guid, const char *source, uint64_t wall_ns, const char *text);
 
