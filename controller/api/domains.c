@@ -111,7 +111,7 @@ static int may_create(struct call *c, const char *org_guid) {
     _cleanup_(org_row_fini) struct org_row org = {0};
     if (!org_guid)
         return need_admin(c);
-    if (load_org(c, org_guid, NEED_WRITE, &org) < 0)
+    if (load_org_of_body(c, org_guid, NEED_WRITE, &org) < 0)
         return -1;
     return need_flag(c, "private_domain_creation");
 }

@@ -303,8 +303,8 @@ int delete_unmapped_routes(struct call *c) {
 int get_route_reservation(struct call *c) {
     _cleanup_(domain_row_fini) struct domain_row domain = {0};
     _cleanup_(route_row_fini) struct route_row r = {0};
-    if (store_domain_get(c->api->deps.store, c->params[0], &domain, NULL) < 0)
-        return fail_not_found(c, "Domain");
+    if (load_domain(c, c->params[0], &domain) < 0)
+        return -1;
     const char *host = call_query(c, "host"), *path = call_query(c, "path");
     struct route_wish wish = {host ? host : "", path ? path : "", &domain};
     int found = route_find(c, &wish, &r);

@@ -301,6 +301,219 @@ START_TEST(an_auditor_reads_and_a_developer_writes) {
 }
 END_TEST
 
+static struct answer ask_body(const char *who, const char *method, const char *url,
+                              const char *body) {
+    char *json = str_dup(body);
+    for (char *p = json; *p; p++)
+        if (*p == '\'')
+            *p = '"';
+    struct answer a = ask_full(
+        &(struct question){.method = method, .url = url, .authorization = who, .body = json});
+    free(json);
+    return a;
+}
+
+static char *bearer_of(struct answer *a) {
+    ck_assert_msg(a->status == 200, "%d %s", a->status, a->text);
+    return str_printf("bearer %s", text_at(a, "access_token"));
+}
+
+/* As create-user and delete-user ask, 7 and 8: UAA, Cloud Controller, and back. */
+START_TEST(accounts_are_made_found_and_deleted) {
+    static const char body[] =
+        "{'userName':'New','password':'pw','origin':'','name':{'familyName':'New','givenName':"
+        "'New'},'emails':[{'value':'New','primary':true}]}";
+    char url[200], guid[GUID_SIZE], told[100];
+    struct answer a = want(201, "POST", "/Users", body);
+    ck_assert_str_eq(text_at(&a, "origin"), "uaa");
+    snprintf(guid, sizeof guid, "%s", text_at(&a, "id"));
+    answer_fini(&a);
+    a = want(409, "POST", "/Users", body); /* which the CLI tells and takes for done */
+    ck_assert_str_eq(text_at(&a, "error"), "scim_resource_already_exists");
+    answer_fini(&a);
+    snprintf(told, sizeof told, "{'guid':'%s'}", guid);
+    a = want(201, "POST", "/v3/users", told);
+    answer_fini(&a);
+    static const char *const filters[] = {"userName%20eq%20%22new%22",
+                                          "userName+Eq+%22New%22+and+origin+eq+%22uaa%22"};
+    for (size_t i = 0; i < ARRAY_SIZE(filters); i++) {
+        snprintf(url, sizeof url, "/Users?filter=%s", filters[i]);
+        a = want(200, "GET", url, NULL);
+        json_t *one = json_array_get(json_object_get(a.json, "resources"), 0);
+        ck_assert_str_eq(body_text(one, "id"), guid);
+        answer_fini(&a);
+    }
+    static const char *const bad[] = {"userName", "userName%20eq%20new", "password%20eq%20%22x%22",
+                                      "userName%20eq%20%22x%22%20or%20id%20eq%20%22y%22"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        snprintf(url, sizeof url, "/Users?filter=%s", bad[i]);
+        a = want(400, "GET", url, NULL);
+        answer_fini(&a);
+    }
+    char *who = NULL;
+    a = ask_token("Basic Y2Y6", "grant_type=password&username=new&password=pw");
+    who = bearer_of(&a);
+    answer_fini(&a);
+    snprintf(url, sizeof url, "/v3/users/%s", guid);
+    a = want(202, "DELETE", url, NULL);
+    answer_fini(&a);
+    a = ask_as(who, "GET", "/v3/apps");
+    ck_assert_int_eq(a.status, 401);
+    answer_fini(&a);
+    a = want(404, "GET", url, NULL);
+    answer_fini(&a);
+    snprintf(url, sizeof url, "/Users/%s", guid);
+    a = want(200, "DELETE", url, NULL);
+    answer_fini(&a);
+    a = want(404, "DELETE", url, NULL);
+    ck_assert_str_eq(text_at(&a, "error"), "scim_resource_not_found");
+    answer_fini(&a);
+    free(who);
+}
+END_TEST
+
+/* As passwd asks. */
+START_TEST(a_changed_password_ends_all_log_ins) {
+    char guid[GUID_SIZE], url[200], form[300];
+    char *who = other_user("u", guid);
+    struct answer a = ask_token("Basic Y2Y6", "grant_type=password&username=u&password=secret");
+    snprintf(form, sizeof form, "grant_type=refresh_token&refresh_token=%s",
+             text_at(&a, "refresh_token"));
+    answer_fini(&a);
+    snprintf(url, sizeof url, "/Users/%s/password", guid);
+    static const struct {
+        const char *body;
+        int status;
+        const char *error;
+    } cases[] = {
+        {"{'oldPassword':'no','password':'new'}", 401, "unauthorized"},
+        {"{'password':'new'}", 401, "unauthorized"},
+        {"{'oldPassword':'secret','password':''}", 400, "invalid_scim_resource"},
+        {"{'oldPassword':'secret','password':'secret'}", 422, "invalid_password"},
+        {"{'oldPassword':'secret','password':'new'}", 200, ""},
+        {"{'oldPassword':'new','password':'newer'}", 401, "invalid_token"}, /* it has ended */
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        a = ask_body(who, "PUT", url, cases[i].body);
+        ck_assert_msg(a.status == cases[i].status, "%s: %d %s", cases[i].body, a.status, a.text);
+        ck_assert_str_eq(text_at(&a, "error"), cases[i].error);
+        answer_fini(&a);
+    }
+    a = ask_token("Basic Y2Y6", form);
+    ck_assert_int_eq(a.status, 401);
+    answer_fini(&a);
+    a = ask_token("Basic Y2Y6", "grant_type=password&username=u&password=secret");
+    ck_assert_int_eq(a.status, 401);
+    answer_fini(&a);
+    a = ask_token("Basic Y2Y6", "grant_type=password&username=u&password=new");
+    free(who);
+    who = bearer_of(&a);
+    answer_fini(&a);
+    char admin[200];
+    struct user_row row = {0};
+    OK(store_user_find(store, "admin", &row, &err));
+    snprintf(admin, sizeof admin, "/Users/%s/password", row.guid);
+    user_row_fini(&row);
+    a = ask_body(who, "PUT", admin, "{'oldPassword':'secret','password':'mine'}");
+    ck_assert_int_eq(a.status, 403);
+    ck_assert_str_eq(text_at(&a, "error"), "insufficient_scope");
+    answer_fini(&a);
+    a = want(200, "PUT", url, "{'password':'reset'}"); /* an admin need not know the old one */
+    answer_fini(&a);
+    free(who);
+}
+END_TEST
+
+START_TEST(logging_out_ends_the_session_and_no_other) {
+    struct answer a = ask_token("Basic Y2Y6", "grant_type=password&username=admin&password=secret");
+    char form[300], url[200], *first = bearer_of(&a);
+    snprintf(form, sizeof form, "grant_type=refresh_token&refresh_token=%s",
+             text_at(&a, "refresh_token"));
+    answer_fini(&a);
+    a = ask_token("Basic Y2Y6", form);
+    char *second = bearer_of(&a); /* the same session's */
+    snprintf(url, sizeof url, "/oauth/token/revoke/%s", text_at(&a, "jti"));
+    answer_fini(&a);
+    a = ask_as(second, "DELETE", url);
+    ck_assert_int_eq(a.status, 200);
+    answer_fini(&a);
+    const char *ended[] = {first, second};
+    for (size_t i = 0; i < ARRAY_SIZE(ended); i++) {
+        a = ask_as(ended[i], "GET", "/v3/apps");
+        ck_assert_int_eq(a.status, 401);
+        answer_fini(&a);
+    }
+    a = ask_token("Basic Y2Y6", form);
+    ck_assert_int_eq(a.status, 401);
+    answer_fini(&a);
+    a = want(200, "GET", "/v3/apps", NULL);
+    answer_fini(&a);
+    free(first);
+    free(second);
+}
+END_TEST
+
+START_TEST(clients_are_made_and_have_roles) {
+    struct answer a = want(201, "POST", "/oauth/clients",
+                           "{'client_id':'robot','client_secret':'s3cret',"
+                           "'authorized_grant_types':['client_credentials'],'authorities':[]}");
+    answer_fini(&a);
+    a = want(200, "GET", "/oauth/clients/robot", NULL);
+    ck_assert_str_eq(text_at(&a, "client_id"), "robot");
+    answer_fini(&a);
+    char body[300];
+    snprintf(body, sizeof body,
+             "{'type':'organization_manager','relationships':{'organization':{'data':{'guid':'%s'}}"
+             ",'user':{'data':{'guid':'robot'}}}}",
+             org_guid);
+    a = want(201, "POST", "/v3/roles", body);
+    answer_fini(&a);
+    a = ask_token(NULL, "grant_type=client_credentials&client_id=robot&client_secret=s3cret");
+    char *who = bearer_of(&a);
+    answer_fini(&a);
+    a = ask_as(who, "GET", "/v3/spaces");
+    ck_assert_int_eq((int)json_integer_value(body_at(a.json, "pagination.total_results")), 1);
+    answer_fini(&a);
+    a = want(200, "DELETE", "/oauth/clients/robot", NULL);
+    answer_fini(&a);
+    a = ask_as(who, "GET", "/v3/spaces");
+    ck_assert_int_eq(a.status, 401);
+    answer_fini(&a);
+    free(who);
+}
+END_TEST
+
+START_TEST(environment_groups_are_merged_and_shown_to_apps) {
+    static const char url[] = "/v3/environment_variable_groups/running";
+    struct answer a = want(200, "GET", url, NULL);
+    ck_assert_uint_eq(json_object_size(body_at(a.json, "var")), 0);
+    answer_fini(&a);
+    a = want(200, "PATCH", url, "{'var':{'A':'1','B':'2'}}");
+    answer_fini(&a);
+    a = want(200, "PATCH", url, "{'var':{'A':null,'C':'3'}}");
+    ck_assert_ptr_null(body_at(a.json, "var.A"));
+    ck_assert_str_eq(text_at(&a, "var.B"), "2");
+    answer_fini(&a);
+    static const char *const bad[] = {"{'var':{'VCAP_X':'1'}}", "{'var':{'PORT':'1'}}",
+                                      "{'var':{'A':1}}", "{'var':5}", "{}"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        a = want(422, "PATCH", url, bad[i]);
+        answer_fini(&a);
+    }
+    a = want(404, "GET", "/v3/environment_variable_groups/nope", NULL);
+    answer_fini(&a);
+    char body[200], env[100];
+    snprintf(body, sizeof body, "{'name':'x','relationships':{'space':{'data':{'guid':'%s'}}}}",
+             space_guid);
+    a = want(201, "POST", "/v3/apps", body);
+    snprintf(env, sizeof env, "/v3/apps/%s/env", text_at(&a, "guid"));
+    answer_fini(&a);
+    a = want(200, "GET", env, NULL);
+    ck_assert_str_eq(text_at(&a, "running_env_json.C"), "3");
+    answer_fini(&a);
+}
+END_TEST
+
 START_TEST(a_limiter_forgets_the_oldest_and_opens_again) {
     static const struct limiter_policy policy = {
         .failures = 2, .within_ms = 100, .closed_ms = 50, .max_keys = 3};
@@ -359,6 +572,11 @@ int main(void) {
         a_revoked_or_inactive_users_token_ends_at_once,
         without_a_role_nothing_is_seen_or_done,
         an_auditor_reads_and_a_developer_writes,
+        accounts_are_made_found_and_deleted,
+        a_changed_password_ends_all_log_ins,
+        logging_out_ends_the_session_and_no_other,
+        clients_are_made_and_have_roles,
+        environment_groups_are_merged_and_shown_to_apps,
         a_limiter_forgets_the_oldest_and_opens_again,
         password_hashes_are_salted_and_checked_strictly,
     };
