@@ -155,7 +155,13 @@ static bool put_staging(json_t *entity, const struct app_view *v) {
            json_object_set_new(entity, "ports", ports_json(v->droplet)) == 0;
 }
 
-static bool put_process(json_t *entity, const struct process_row *web) {
+/* 6.13 knows "process" as "none", and wants back what it sent. */
+static const char *health_type(struct call *c, const struct process_row *web) {
+    bool none = str_eq(body_text(c->json, "health_check_type"), "none");
+    return none && str_eq(web->health_type, "process") ? "none" : web->health_type;
+}
+
+static bool put_process(struct call *c, json_t *entity, const struct process_row *web) {
     if (!web)
         return true;
     return json_object_set_new(entity, "memory", json_integer((json_int_t)web->memory_mb)) == 0 &&
@@ -163,7 +169,8 @@ static bool put_process(json_t *entity, const struct process_row *web) {
            json_object_set_new(entity, "instances", json_integer((json_int_t)web->instances)) ==
                0 &&
            json_object_set_new(entity, "command", json_text_or_null(web->command)) == 0 &&
-           json_object_set_new(entity, "health_check_type", json_string(web->health_type)) == 0 &&
+           json_object_set_new(entity, "health_check_type", json_string(health_type(c, web))) ==
+               0 &&
            json_object_set_new(entity, "health_check_timeout",
                                web->health_timeout_s
                                    ? json_integer((json_int_t)web->health_timeout_s)
@@ -188,7 +195,7 @@ json_t *v2_app_entity(struct call *c, const struct app_view *v) {
                   "detected_buildpack", "detected_buildpack_guid", "environment_json",
                   env_json(c, app), "state", v->wanted ? "STARTED" : "STOPPED", "diego", 1,
                   "production", 0, "console", 0, "debug", "enable_ssh", app->ssh);
-    if (entity && put_process(entity, v->web) && put_staging(entity, v) &&
+    if (entity && put_process(c, entity, v->web) && put_staging(entity, v) &&
         v2_url(entity, "space_url", "spaces", app->space_guid, NULL) &&
         v2_url(entity, "stack_url", "stacks", STACK_GUID, NULL) &&
         v2_url(entity, "routes_url", "apps", app->guid, "routes") &&

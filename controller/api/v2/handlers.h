@@ -20,6 +20,8 @@ int get_v2_space(struct call *c);
 int update_v2_space(struct call *c);
 int delete_v2_space(struct call *c);
 int list_v2_space_nothing(struct call *c);
+int list_v2_org_role(struct call *c);
+int list_v2_space_role(struct call *c);
 int put_v2_org_role(struct call *c);
 int delete_v2_org_role(struct call *c);
 int put_v2_space_role(struct call *c);

@@ -119,7 +119,7 @@ int delete_v2_org(struct call *c) {
     _cleanup_(org_row_fini) struct org_row org = {0};
     if (v2_load_org(c, c->params[0], NEED_WRITE, &org) < 0 || org_delete(c, &org) < 0)
         return -1;
-    return reply_nothing(c, 204);
+    return v2_reply_deleted(c, "organization.delete");
 }
 
 int list_v2_org_nothing(struct call *c) {

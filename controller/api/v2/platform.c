@@ -113,18 +113,34 @@ int list_v2_app_events(struct call *c) {
  * --------------------------------------------------------------------------------------
  */
 
+static json_t *job_json(const struct job_row *job) {
+    const char *status = str_eq(job->state, "COMPLETE") ? "finished"
+                         : str_eq(job->state, "FAILED") ? "failed"
+                                                        : "running";
+    return v2_resource("jobs", job->guid, job->created_ns, job->updated_ns,
+                       json_pack("{s:s,s:s}", "guid", job->guid, "status", status));
+}
+
+int v2_reply_deleted(struct call *c, const char *operation) {
+    _cleanup_(job_row_fini) struct job_row job = {.operation = str_dup(operation),
+                                                  .state = str_dup("COMPLETE")};
+    struct error err = {0};
+    if (!str_eq(call_query(c, "async"), "true"))
+        return reply_nothing(c, 204);
+    if (!job.operation || !job.state)
+        return fail_no_memory(c);
+    if (store_job_insert(c->api->deps.store, &job, &err) < 0)
+        return fail_internal(c, &err);
+    return reply_json(c, 202, job_json(&job));
+}
+
 int get_v2_job(struct call *c) {
     _cleanup_(job_row_fini) struct job_row job = {0};
     struct error err = {0};
     int r = store_job_get(c->api->deps.store, c->params[0], &job, &err);
     if (r < 0)
         return r == -ENOENT ? fail_not_found(c, "Job") : fail_internal(c, &err);
-    const char *status = str_eq(job.state, "COMPLETE") ? "finished"
-                         : str_eq(job.state, "FAILED") ? "failed"
-                                                       : "running";
-    return reply_json(c, 200,
-                      v2_resource("jobs", job.guid, job.created_ns, job.updated_ns,
-                                  json_pack("{s:s,s:s}", "guid", job.guid, "status", status)));
+    return reply_json(c, 200, job_json(&job));
 }
 
 json_t *v2_stack_json(void) {

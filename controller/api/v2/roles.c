@@ -103,3 +103,47 @@ int delete_v2_space_role(struct call *c) {
         return -1;
     return v2_reply_space(c, 200, &space);
 }
+
+/* --- who has a role
+ * ---------------------------------------------------------------------------------
+ */
+
+static json_t *user_json_v2(const struct user_row *u) {
+    return v2_resource("users", u->guid, u->created_ns, u->updated_ns,
+                       json_pack("{s:b,s:b,s:s}", "admin", u->admin, "active", u->active,
+                                 "username", u->username));
+}
+
+static int list_users_of(struct call *c, bool in_space) {
+    static const struct v2_filter none[] = {{NULL, NULL}};
+    _cleanup_(listing_fini) struct listing l = {0};
+    _cleanup_(role_rows_fini) struct role_rows rows = {0};
+    const char *type = type_of(c->params[1], in_space), *place = c->params[0];
+    struct error err = {0};
+    if (!type)
+        return fail_plain(c, CC_UNKNOWN_REQUEST);
+    if (v2_list_parse(c, &l, none) < 0)
+        return -1;
+    listing_add(&l, "types", &type);
+    listing_add(&l, in_space ? "space_guids" : "organization_guids", &place);
+    if (store_role_list(c->api->deps.store, &l.query, &rows, &err) < 0)
+        return fail_internal(c, &err);
+    json_t *list = json_array();
+    for (size_t i = 0; i < rows.n; i++) {
+        _cleanup_(user_row_fini) struct user_row user = {0};
+        if (store_user_get(c->api->deps.store, rows.v[i].user_guid, &user, NULL) == 0 &&
+            json_array_append_new(list, user_json_v2(&user)))
+            return json_decref(list), fail_no_memory(c);
+    }
+    return v2_list_reply(c, &l, rows.total, list);
+}
+
+int list_v2_org_role(struct call *c) {
+    _cleanup_(org_row_fini) struct org_row org = {0};
+    return v2_load_org(c, c->params[0], NEED_READ, &org) < 0 ? -1 : list_users_of(c, false);
+}
+
+int list_v2_space_role(struct call *c) {
+    _cleanup_(space_row_fini) struct space_row space = {0};
+    return v2_load_space(c, c->params[0], NEED_READ, &space) < 0 ? -1 : list_users_of(c, true);
+}

@@ -132,7 +132,7 @@ int delete_v2_space(struct call *c) {
     _cleanup_(space_row_fini) struct space_row space = {0};
     if (v2_load_space(c, c->params[0], NEED_READ, &space) < 0 || space_delete(c, &space) < 0)
         return -1;
-    return reply_nothing(c, 204);
+    return v2_reply_deleted(c, "space.delete");
 }
 
 int list_v2_space_nothing(struct call *c) {

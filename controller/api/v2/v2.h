@@ -100,6 +100,8 @@ int v2_reply_app(struct call *c, int status, const char *guid);
 /* --- others --------------------------------------------------------------------------------------
  */
 
+/* What a DELETE answers: 204, or with `async=true` 202 and a job that is done. */
+int v2_reply_deleted(struct call *c, const char *operation);
 json_t *v2_org_entity(const struct org_row *org);
 json_t *v2_quota_json(void);
 json_t *v2_space_entity(const struct space_row *space);

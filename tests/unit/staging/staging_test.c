@@ -275,6 +275,48 @@ START_TEST(a_build_becomes_a_droplet) {
 }
 END_TEST
 
+static void start_after(const struct made *m, bool start) {
+    struct build_row b = build_of(m);
+    b.start_after_staging = start;
+    ck_assert_int_eq(store_build_update(store, &b, NULL), 0);
+    build_row_fini(&b);
+}
+
+START_TEST(a_build_starts_its_app_when_it_is_done_if_it_shall) {
+    setup();
+    struct made m = make_app("one", "reg.example/app:v1", NULL),
+                n = make_app("two", "reg.example/app:v1", NULL);
+    struct app_row app = {0};
+    for (int i = 0; i < 2; i++) {
+        const struct made *one = i ? &n : &m;
+        ck_assert_int_eq(store_app_get(store, one->app, &app, NULL), 0);
+        app.started = false;
+        ck_assert_int_eq(store_app_update(store, &app, NULL), 0);
+        app_row_fini(&app);
+        app = (struct app_row){0};
+        start_after(one, true);
+        ck_assert_int_eq(staging_start(staging, one->build, NULL), 0);
+    }
+    start_after(&n, false); /* stopped while it is staged */
+    for (int i = 0; i < 2; i++)
+        lookups[i].done(image_make(true), NULL, lookups[i].arg);
+    struct build_row b = build_of(&m);
+    ck_assert_int_eq(store_app_get(store, m.app, &app, NULL), 0);
+    ck_assert(app.started);
+    ck_assert_str_eq(app.droplet_guid, b.droplet_guid);
+    ck_assert_int_gt(desired_count(m.app), 0);
+    app_row_fini(&app);
+    build_row_fini(&b);
+    app = (struct app_row){0};
+    ck_build(&n, "STAGED", NULL);
+    ck_assert_int_eq(store_app_get(store, n.app, &app, NULL), 0);
+    ck_assert(!app.started);
+    ck_assert_int_eq(desired_count(n.app), 0);
+    app_row_fini(&app);
+    teardown();
+}
+END_TEST
+
 START_TEST(a_failure_keeps_the_registrys_real_reason) {
     setup();
     struct made m = make_app("one", "reg.example/app:v1", NULL);
@@ -496,7 +538,9 @@ START_TEST(routes_of_internal_domains_do_not_reach_the_routers) {
 }
 END_TEST
 
-RUN_TESTS("staging/staging", a_build_becomes_a_droplet, a_failure_keeps_the_registrys_real_reason,
+RUN_TESTS("staging/staging", a_build_becomes_a_droplet,
+          a_build_starts_its_app_when_it_is_done_if_it_shall,
+          a_failure_keeps_the_registrys_real_reason,
           an_image_without_any_command_fails_unless_the_app_has_one,
           lookups_wait_their_turn_and_a_bad_reference_is_refused_at_once,
           builds_that_were_under_way_are_staged_again_after_a_restart,
