@@ -366,13 +366,14 @@ START_TEST(what_is_over_is_not_canceled_or_continued) {
 END_TEST
 
 START_TEST(wrong_wishes_are_refused_and_change_nothing) {
+    static const char descending[] = ",'strategy':'canary','options':{'canary':{'steps':["
+                                     "{'instance_weight':50},{'instance_weight':20}]}}";
     static const char *const wrong[] = {
         ",'strategy':'blue-green'",
         ",'strategy':'rolling','options':{'canary':{'steps':[]}}",
         ",'strategy':'canary','options':{'canary':{'steps':[{'instance_weight':0}]}}",
         ",'strategy':'canary','options':{'canary':{'steps':[{'instance_weight':101}]}}",
-        ",'strategy':'canary','options':{'canary':{'steps':[{'instance_weight':50},"
-        "{'instance_weight':20}]}}",
+        descending,
         ",'strategy':'canary','options':{'canary':{'steps':[20]}}",
         ",'options':{'max_in_flight':0}",
         ",'options':{'max_in_flight':'some'}",
