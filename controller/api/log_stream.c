@@ -170,7 +170,6 @@ static void add_metric(void *arg, const struct lrp_actual *a) {
 }
 
 int get_container_metrics(struct call *c) {
-    _cleanup_(app_row_fini) struct app_row app = {0};
     _cleanup_(process_row_fini) struct process_row web = {0};
     _cleanup_(parts_freep) struct parts *p = mem_zalloc(sizeof *p);
     char group[2 * GUID_SIZE];

@@ -128,6 +128,7 @@ static int start_app(struct staging *s, const struct build_row *build, struct er
             return r;
     }
     memcpy(app.droplet_guid, build->droplet_guid, sizeof app.droplet_guid);
+    app.revision_guid[0] = '\0'; /* none was noted of this */
     app.started = true;
     return store_app_update(s->deps.store, &app, err);
 }
