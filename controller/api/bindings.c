@@ -141,6 +141,20 @@ static int refuse_twin(struct call *c, const struct app_row *app, const struct s
     return 0;
 }
 
+int binding_exists(struct call *c, const struct app_row *app, const struct service_row *service,
+                   bool *ret) {
+    const char *app_guid = app->guid, *guid = service->guid;
+    struct store_filter filters[] = {{"app_guids", &app_guid, 1},
+                                     {"service_instance_guids", &guid, 1}};
+    struct store_query q = {.filters = filters, .filter_count = 2};
+    _cleanup_(binding_rows_fini) struct binding_rows rows = {0};
+    struct error err = {0};
+    if (store_binding_list(c->api->deps.store, &q, &rows, &err) < 0)
+        return fail_internal(c, &err);
+    *ret = rows.n > 0;
+    return 0;
+}
+
 int binding_create(struct call *c, const struct app_row *app, const struct service_row *service,
                    struct binding_row *b) {
     _cleanup_(freep) char *vcap = NULL;
@@ -239,16 +253,18 @@ int update_binding(struct call *c) {
     return reply_json(c, 200, binding_json(c, &b));
 }
 
+int binding_remove(struct call *c, const struct binding_row *b) {
+    struct error err = {0};
+    if (store_binding_delete(c->api->deps.store, b->guid, &err) < 0)
+        return fail_internal(c, &err);
+    return record_event_on(c, "audit.service_binding.delete", "service_binding", b->guid,
+                           b->name ? b->name : "", b->space_guid, "",
+                           json_pack("{s:{s:s}}", "request", "app_guid", b->app_guid));
+}
+
 int delete_binding(struct call *c) {
     _cleanup_(binding_row_fini) struct binding_row b = {0};
-    struct error err = {0};
-    if (load_binding(c, NEED_WRITE, &b) < 0)
-        return -1;
-    if (store_binding_delete(c->api->deps.store, b.guid, &err) < 0)
-        return fail_internal(c, &err);
-    if (record_event_on(c, "audit.service_binding.delete", "service_binding", b.guid,
-                        b.name ? b.name : "", b.space_guid, "",
-                        json_pack("{s:{s:s}}", "request", "app_guid", b.app_guid)) < 0)
+    if (load_binding(c, NEED_WRITE, &b) < 0 || binding_remove(c, &b) < 0)
         return -1;
     return reply_nothing(c, 204);
 }

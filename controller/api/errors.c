@@ -63,6 +63,19 @@ static const struct cc_error_info infos[CC_ERROR_COUNT] = {
                             "Docker support has not been enabled."},
     [CC_FLAG_NOT_FOUND] = {404, 330000, "CF-FeatureFlagNotFound",
                            "The feature flag could not be found"},
+    [CC_ASSOCIATION_NOT_EMPTY] = {400, 10006, "CF-AssociationNotEmpty", "It is still used"},
+    [CC_SERVICE_INVALID] = {400, 60001, "CF-ServiceInstanceInvalid",
+                            "The service instance is invalid"},
+    [CC_SERVICE_NAME_TAKEN] = {400, 60002, "CF-ServiceInstanceNameTaken",
+                               "The service instance name is taken"},
+    [CC_SERVICE_NOT_FOUND] = {404, 60004, "CF-ServiceInstanceNotFound",
+                              "The service instance could not be found"},
+    [CC_BINDING_INVALID] = {400, 90001, "CF-ServiceBindingInvalid",
+                            "The service binding is invalid"},
+    [CC_BINDING_TAKEN] = {400, 90003, "CF-ServiceBindingAppServiceTaken",
+                          "The app is already bound to the service"},
+    [CC_BINDING_NOT_FOUND] = {404, 90004, "CF-ServiceBindingNotFound",
+                              "The service binding could not be found"},
 };
 
 const struct cc_error_info *cc_error_info(enum cc_error e) {

@@ -22,20 +22,6 @@ static int find_service(struct call *c, const struct space_row *space, const cha
     return 0;
 }
 
-static int bound_already(struct call *c, const struct app_row *app,
-                         const struct service_row *service, bool *ret) {
-    const char *app_guid = app->guid, *guid = service->guid;
-    struct store_filter filters[] = {{"app_guids", &app_guid, 1},
-                                     {"service_instance_guids", &guid, 1}};
-    struct store_query q = {.filters = filters, .filter_count = 2};
-    _cleanup_(binding_rows_fini) struct binding_rows rows = {0};
-    struct error err = {0};
-    if (store_binding_list(c->api->deps.store, &q, &rows, &err) < 0)
-        return fail_internal(c, &err);
-    *ret = rows.n > 0;
-    return 0;
-}
-
 static int bind_one(struct call *c, const struct app_row *app, const struct space_row *space,
                     const json_t *wish, const char *prefix) {
     _cleanup_(service_row_fini) struct service_row service = {0};
@@ -43,7 +29,7 @@ static int bind_one(struct call *c, const struct app_row *app, const struct spac
     bool bound = false;
     const char *name = json_is_string(wish) ? json_string_value(wish) : body_text(wish, "name");
     if (find_service(c, space, name, prefix, &service) < 0 ||
-        bound_already(c, app, &service, &bound) < 0)
+        binding_exists(c, app, &service, &bound) < 0)
         return -1;
     if (bound)
         return 0;

@@ -208,6 +208,20 @@ struct service_row;
 struct binding_row;
 json_t *service_json(struct call *c, const struct service_row *row);
 json_t *last_operation(uint64_t created_ns, uint64_t updated_ns);
+/* What a body may say of one, in v2 and v3. */
+#define SERVICE_FIELDS                                                                             \
+    {.name = "credentials", .kind = FIELD_OBJECT, .nullable = true},                               \
+        {.name = "tags", .kind = FIELD_LIST, .nullable = true},                                    \
+        {.name = "syslog_drain_url", .kind = FIELD_TEXT, .nullable = true, .max = 10000},          \
+        {.name = "route_service_url", .kind = FIELD_TEXT, .nullable = true, .max = 10000},         \
+        FIELD_METADATA
+/* Takes the body's fields. 0, -1, or 1: the name is taken. */
+int service_insert(struct call *c, struct service_row *row);
+int service_save(struct call *c, struct service_row *row);
+int service_remove(struct call *c, const struct service_row *row);
+int binding_exists(struct call *c, const struct app_row *app, const struct service_row *service,
+                   bool *ret);
+int binding_remove(struct call *c, const struct binding_row *b);
 /* `b` has the name; 422 when it is bound already, or the name is taken. */
 int binding_create(struct call *c, const struct app_row *app, const struct service_row *service,
                    struct binding_row *b);

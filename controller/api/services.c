@@ -8,7 +8,6 @@
 
 #define CREDENTIALS_MAX (32 * 1024) /* bytes: several must fit one environment variable */
 #define TAGS_MAX        2048        /* cc: characters of all tags */
-#define URL_MAX         10000       /* cc: syslog_drain_url */
 
 /* --- showing
  * ----------------------------------------------------------------------------------------
@@ -185,12 +184,6 @@ static int take_service(struct call *c, struct service_row *v) {
     return metadata_merge(c, c->json, &v->labels, &v->annotations);
 }
 
-static int saved(struct call *c, int r, const struct service_row *v, const struct error *err) {
-    if (r == -EEXIST)
-        return fail_invalid(c, "The service instance name is taken: %s.", v->name);
-    return r < 0 ? fail_internal(c, err) : 0;
-}
-
 /* Never the credentials. */
 static int record(struct call *c, const char *what, const struct service_row *v) {
     char type[64];
@@ -200,12 +193,36 @@ static int record(struct call *c, const char *what, const struct service_row *v)
                            json_pack("{s:{s:s}}", "request", "name", v->name));
 }
 
-#define SERVICE_FIELDS                                                                             \
-    {.name = "credentials", .kind = FIELD_OBJECT, .nullable = true},                               \
-        {.name = "tags", .kind = FIELD_LIST, .nullable = true},                                    \
-        {.name = "syslog_drain_url", .kind = FIELD_TEXT, .nullable = true, .max = URL_MAX},        \
-        {.name = "route_service_url", .kind = FIELD_TEXT, .nullable = true, .max = URL_MAX},       \
-        FIELD_METADATA
+int service_insert(struct call *c, struct service_row *v) {
+    struct error err = {0};
+    if (take_service(c, v) < 0)
+        return -1;
+    int r = store_service_insert(c->api->deps.store, v, &err);
+    if (r < 0)
+        return r == -EEXIST ? 1 : fail_internal(c, &err);
+    return record(c, "create", v);
+}
+
+int service_save(struct call *c, struct service_row *v) {
+    struct error err = {0};
+    if (take_service(c, v) < 0)
+        return -1;
+    int r = store_service_update(c->api->deps.store, v, &err);
+    if (r < 0)
+        return r == -EEXIST ? 1 : fail_internal(c, &err);
+    return record(c, "update", v);
+}
+
+int service_remove(struct call *c, const struct service_row *v) {
+    struct error err = {0};
+    if (store_service_delete(c->api->deps.store, v->guid, &err) < 0)
+        return fail_internal(c, &err);
+    return record(c, "delete", v);
+}
+
+static int unless_taken(struct call *c, int r, const struct service_row *v) {
+    return r == 1 ? fail_invalid(c, "The service instance name is taken: %s.", v->name) : r;
+}
 
 int create_service(struct call *c) {
     static const struct field relations[] = {
@@ -221,7 +238,6 @@ int create_service(struct call *c) {
     };
     _cleanup_(service_row_fini) struct service_row v = {0};
     _cleanup_(space_row_fini) struct space_row space = {0};
-    struct error err = {0};
     if (body_check_all(c, fields) < 0)
         return -1;
     const char *type = body_text(c->json, "type");
@@ -235,9 +251,8 @@ int create_service(struct call *c) {
                                "available, and you have access to it.");
     memcpy(v.space_guid, space.guid, GUID_SIZE);
     memcpy(v.org_guid, space.org_guid, GUID_SIZE);
-    if (need_flag(c, "service_instance_creation") < 0 || take_service(c, &v) < 0 ||
-        saved(c, store_service_insert(c->api->deps.store, &v, &err), &v, &err) < 0 ||
-        record(c, "create", &v) < 0)
+    if (need_flag(c, "service_instance_creation") < 0 ||
+        unless_taken(c, service_insert(c, &v), &v) < 0)
         return -1;
     return reply_json(c, 201, service_json(c, &v));
 }
@@ -248,11 +263,8 @@ int update_service(struct call *c) {
         SERVICE_FIELDS,
     };
     _cleanup_(service_row_fini) struct service_row v = {0};
-    struct error err = {0};
     if (load_service(c, NEED_WRITE, &v) < 0 || body_check_all(c, fields) < 0 ||
-        take_service(c, &v) < 0 ||
-        saved(c, store_service_update(c->api->deps.store, &v, &err), &v, &err) < 0 ||
-        record(c, "update", &v) < 0)
+        unless_taken(c, service_save(c, &v), &v) < 0)
         return -1;
     return reply_json(c, 200, service_json(c, &v));
 }
@@ -260,10 +272,7 @@ int update_service(struct call *c) {
 /* Its bindings go with it; what runs keeps its environment until it is restarted. */
 int delete_service(struct call *c) {
     _cleanup_(service_row_fini) struct service_row v = {0};
-    struct error err = {0};
-    if (load_service(c, NEED_WRITE, &v) < 0)
+    if (load_service(c, NEED_WRITE, &v) < 0 || service_remove(c, &v) < 0)
         return -1;
-    if (store_service_delete(c->api->deps.store, v.guid, &err) < 0)
-        return fail_internal(c, &err);
-    return record(c, "delete", &v) < 0 ? -1 : reply_nothing(c, 204);
+    return reply_nothing(c, 204);
 }

@@ -82,10 +82,11 @@ static json_t *summary_json(struct call *c, const struct app_views *views, size_
         process_lrp_guid(v->web, group);
         lrp_instances(c->api->deps.lrp, group, count_running, &running);
     }
-    json_t *more =
-        json_pack("{s:s,s:o,s:o,s:I,s:i,s:[],s:[]}", "guid", v->app->guid, "urls",
-                  v2_app_urls(views, i), "routes", v2_app_routes(views, i), "running_instances",
-                  (json_int_t)running, "service_count", 0, "service_names", "services");
+    json_t *names = v2_service_names(c, v->app->guid);
+    json_t *more = json_pack(
+        "{s:s,s:o,s:o,s:I,s:I,s:o,s:[]}", "guid", v->app->guid, "urls", v2_app_urls(views, i),
+        "routes", v2_app_routes(views, i), "running_instances", (json_int_t)running,
+        "service_count", (json_int_t)json_array_size(names), "service_names", names, "services");
     if (!summary || !more || json_object_update(summary, more) < 0) {
         json_decref(summary);
         summary = NULL;
@@ -137,8 +138,8 @@ int get_v2_space_summary(struct call *c) {
         if (add_chunk(c, rows.v + i, MIN(rows.n - i, (size_t)SUMMARY_CHUNK), list) < 0)
             return json_decref(list), -1;
     return reply_json(c, 200,
-                      json_pack("{s:s,s:s,s:o,s:[]}", "guid", space.guid, "name", space.name,
-                                "apps", list, "services"));
+                      json_pack("{s:s,s:s,s:o,s:o}", "guid", space.guid, "name", space.name, "apps",
+                                list, "services", v2_services_of_space(c, space.guid)));
 }
 
 /* --- what runs
@@ -239,10 +240,4 @@ int get_v2_app_env(struct call *c) {
     if (v2_load_app(c, c->params[0], NEED_WRITE, &app) < 0)
         return -1;
     return reply_json(c, 200, app_env_json(c, &app, "environment_json"));
-}
-
-/* What an app, a space or an org has none of here: services, security groups. */
-int list_v2_app_nothing(struct call *c) {
-    _cleanup_(app_row_fini) struct app_row app = {0};
-    return v2_load_app(c, c->params[0], NEED_READ, &app) < 0 ? -1 : list_v2_nothing(c);
 }

@@ -13,6 +13,8 @@ static const struct {
     {"domains", CC_DOMAIN_INVALID},
     {"shared_domains", CC_DOMAIN_INVALID},
     {"private_domains", CC_DOMAIN_INVALID},
+    {"user_provided_service_instances", CC_SERVICE_INVALID},
+    {"service_bindings", CC_BINDING_INVALID},
 };
 
 static const struct cc_error_info *invalid_of(const char *path) {

@@ -35,7 +35,6 @@ int get_v2_space_summary(struct call *c);
 int get_v2_app_instances(struct call *c);
 int get_v2_app_stats(struct call *c);
 int get_v2_app_env(struct call *c);
-int list_v2_app_nothing(struct call *c);
 int create_v2_app(struct call *c);
 int update_v2_app(struct call *c);
 int restage_v2_app(struct call *c);
@@ -74,5 +73,19 @@ int get_v2_job(struct call *c);
 int list_v2_stacks(struct call *c);
 int get_v2_stack(struct call *c);
 int list_v2_nothing(struct call *c);
+/* services.c */
+int list_v2_services(struct call *c);
+int list_v2_space_services(struct call *c);
+int create_v2_service(struct call *c);
+int get_v2_service(struct call *c);
+int update_v2_service(struct call *c);
+int delete_v2_service(struct call *c);
+int list_v2_service_bindings(struct call *c);
+int list_v2_service_keys(struct call *c);
+int list_v2_app_bindings(struct call *c);
+int list_v2_bindings(struct call *c);
+int create_v2_binding(struct call *c);
+int get_v2_binding(struct call *c);
+int delete_v2_binding(struct call *c);
 
 #endif

@@ -112,6 +112,9 @@ json_t *v2_stack_json(void);
 json_t *v2_domains_of(struct call *c, const char *org_guid);
 /* The first apps of a space. */
 json_t *v2_apps_of_space(struct call *c, const char *space_guid);
+/* Names of what is bound to an app; a space's service instances as its summary has them. */
+json_t *v2_service_names(struct call *c, const char *app_guid);
+json_t *v2_services_of_space(struct call *c, const char *space_guid);
 int v2_reply_space(struct call *c, int status, const struct space_row *space);
 int v2_reply_org(struct call *c, int status, const struct org_row *org);
 

@@ -130,6 +130,14 @@ static const struct {
     {"/v3/service_credential_bindings/:", world_binding, false},
     {"/v3/audit_events/:", world_event, false},
     {"/api/v1/read/:", world_app, false},
+    {"/v2/organizations/:", world_org, true},
+    {"/v2/spaces/:", world_space, false},
+    {"/v2/apps/:", world_app, false},
+    {"/v2/routes/:", world_route, false},
+    {"/v2/private_domains/:", world_domain, true},
+    {"/v2/user_provided_service_instances/:", world_service, false},
+    {"/v2/service_instances/:", world_service, false},
+    {"/v2/service_bindings/:", world_binding, false},
 };
 
 static int object_of(const char *path) {
@@ -143,7 +151,9 @@ static int object_of(const char *path) {
 static void fill_path(const char *path, const char *guid, char url[300]) {
     static const struct {
         const char *name, *value;
-    } others[] = {{":type", "web"}, {":index", "0"}, {":name", "ssh"}, {":destination", "x"}};
+    } others[] = {{":type", "web"},        {":index", "0"},       {":name", "ssh"},
+                  {":destination", "x"},   {":role", "auditors"}, {":user", "x"},
+                  {":route", world_route}, {":app", world_app}};
     size_t n = 0;
     for (const char *p = path; *p;) {
         size_t len = strcspn(p, ":");
@@ -236,7 +246,7 @@ START_TEST(each_role_on_each_endpoint_that_names_an_object) {
         for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
             /* to delete a space is to change its org */
             bool org = objects[object].in_org ||
-                       (str_eq(at->path, "/v3/spaces/:guid") && str_eq(at->method, "DELETE"));
+                       (str_eq(at->path + 3, "/spaces/:guid") && str_eq(at->method, "DELETE"));
             bool sees = in(objects[object].in_org ? roles[i].in_org : roles[i].in_space, 'r');
             bool may = in(org ? roles[i].in_org : roles[i].in_space, letter);
             char url[300];

@@ -135,6 +135,70 @@ START_TEST(what_user_provided_services_cannot_is_refused_as_by_cloud_controller)
 }
 END_TEST
 
+static json_t *first_of(const struct answer *a) {
+    return json_array_get(json_object_get(a->json, "resources"), 0);
+}
+
+/* cups, services, service, bind-service, unbind-service, delete-service of CLI 7.2: all v2. */
+START_TEST(the_same_services_as_cli_7_asks_for_them) {
+    char app[GUID_SIZE], service[GUID_SIZE], binding[GUID_SIZE], url[300], body[500];
+    make_app("a1", app);
+    snprintf(body, sizeof body,
+             "{'name':'db','credentials':{'user':'me'},'space_guid':'%s','syslog_drain_url':'',"
+             "'route_service_url':'','tags':['x']}",
+             space_guid);
+    struct answer a = want(201, "POST", "/v2/user_provided_service_instances", body);
+    snprintf(service, sizeof service, "%s", text_at(&a, "metadata.guid"));
+    answer_fini(&a);
+    a = want(400, "POST", "/v2/user_provided_service_instances", body);
+    ck_assert_int_eq((int)json_integer_value(json_object_get(a.json, "code")), 60002);
+    answer_fini(&a);
+    snprintf(body, sizeof body, "{'app_guid':'%s','service_instance_guid':'%s','parameters':{}}",
+             app, service);
+    a = want(201, "POST", "/v2/service_bindings", body);
+    snprintf(binding, sizeof binding, "%s", text_at(&a, "metadata.guid"));
+    answer_fini(&a);
+    a = want(400, "POST", "/v2/service_bindings", body);
+    ck_assert_int_eq((int)json_integer_value(json_object_get(a.json, "code")), 90003);
+    answer_fini(&a);
+
+    snprintf(url, sizeof url,
+             "/v2/spaces/%s/service_instances?q=name%%3Adb"
+             "&return_user_provided_service_instances=true&inline-relations-depth=1",
+             space_guid);
+    a = want(200, "GET", url, NULL);
+    ck_assert_str_eq(body_text(first_of(&a), "entity.type"), "user_provided_service_instance");
+    json_t *bound = json_array_get(body_at(first_of(&a), "entity.service_bindings"), 0);
+    ck_assert_str_eq(body_text(bound, "entity.app_guid"), app);
+    answer_fini(&a);
+    snprintf(url, sizeof url, "/v2/spaces/%s/summary", space_guid);
+    a = want(200, "GET", url, NULL);
+    json_t *one = json_array_get(json_object_get(a.json, "services"), 0);
+    ck_assert_str_eq(body_text(one, "name"), "db");
+    ck_assert_int_eq((int)json_integer_value(json_object_get(one, "bound_app_count")), 1);
+    one = json_array_get(json_object_get(a.json, "apps"), 0);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(one, "service_names"), 0)),
+                     "db");
+    answer_fini(&a);
+    snprintf(url, sizeof url, "/v2/service_instances/%s?accepts_incomplete=true", service);
+    a = want(400, "DELETE", url, NULL);
+    ck_assert_int_eq((int)json_integer_value(json_object_get(a.json, "code")), 10006);
+    answer_fini(&a);
+    char at[100];
+    snprintf(at, sizeof at, "/v2/service_bindings/%s", binding);
+    a = want(204, "DELETE", at, NULL);
+    answer_fini(&a);
+    a = want(404, "GET", at, NULL);
+    ck_assert_int_eq((int)json_integer_value(json_object_get(a.json, "code")), 90004);
+    answer_fini(&a);
+    a = want(204, "DELETE", url, NULL);
+    answer_fini(&a);
+    a = want(404, "GET", url, NULL);
+    ck_assert_int_eq((int)json_integer_value(json_object_get(a.json, "code")), 60004);
+    answer_fini(&a);
+}
+END_TEST
+
 START_TEST(credentials_are_sealed_on_disk) {
     char app[GUID_SIZE], service[GUID_SIZE];
     make_app("a1", app);
@@ -277,6 +341,7 @@ int main(void) {
     const TTest *const tests[] = {
         a_bound_service_is_in_the_apps_environment,
         what_user_provided_services_cannot_is_refused_as_by_cloud_controller,
+        the_same_services_as_cli_7_asks_for_them,
         credentials_are_sealed_on_disk,
         a_manifest_binds_services,
         label_selectors_find_what_they_say,
