@@ -254,6 +254,8 @@ static int create(struct call *c, const char *name, const char *password, const 
     if (!job || str_set(&job->user.username, name) < 0 || str_set(&job->user.origin, origin) < 0 ||
         str_set(&job->password, password) < 0)
         return fail_no_memory(c);
+    if (str_eq(origin, "client") && strlen(name) < GUID_SIZE)
+        snprintf(job->user.guid, GUID_SIZE, "%s", name); /* as in UAA: the CLIs rely on it */
     job->user.active = true;
     job->user.admin = admin;
     job->done = step_insert;

@@ -468,6 +468,9 @@ START_TEST(clients_are_made_and_have_roles) {
              org_guid);
     a = want(201, "POST", "/v3/roles", body);
     answer_fini(&a);
+    a = want(200, "GET", "/v3/roles?user_guids=robot", NULL); /* a client's id is its guid */
+    ck_assert_int_eq((int)json_integer_value(body_at(a.json, "pagination.total_results")), 1);
+    answer_fini(&a);
     a = ask_token(NULL, "grant_type=client_credentials&client_id=robot&client_secret=s3cret");
     char *who = bearer_of(&a);
     answer_fini(&a);
