@@ -258,6 +258,8 @@ static void run_stage(struct container *c, enum stage_id id) {
         r = stage->steps[i].run(c, err);
         c->creation->step_us[id][i] = (uint32_t)((clock_mono_ns() - began) / 1000);
     }
+    if (r == 0)
+        *err = (struct error){0}; /* of a try that was followed by a better one */
     if (stage->moves)
         mounts_leave(c->engine->own_mounts);
 }

@@ -80,7 +80,8 @@ struct removal {
 
 static void work_remove(void *arg) {
     struct container *c = arg;
-    (void)container_remove(c, &c->removal->error);
+    if (container_remove(c, &c->removal->error) == 0)
+        c->removal->error = (struct error){0}; /* of a try that was followed by a better one */
 }
 
 static void done_remove(void *arg) {

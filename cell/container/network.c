@@ -16,6 +16,8 @@
 
 enum {
     LOOPBACK_INDEX = 1,
+    OLD_PORT_WAIT_MS = 5000,
+    OLD_PORT_POLL_MS = 10,
     RESOLV_CONF_MAX = 64 << 10,
 };
 
@@ -167,8 +169,13 @@ int network_join(const struct network_spec *spec, struct error *err) {
     if ((r = netlink_open(&host, err)) < 0)
         return r;
     r = netlink_add_veth(host, port, bridge_index, spec->net, mac, err);
-    if (r == -EEXIST && netlink_delete_link(host, port, err) == 0) /* of an ended container */
+    /* An ended container's port keeps its name until the kernel is through with its namespace. */
+    for (unsigned waited = 0; r == -EEXIST && waited < OLD_PORT_WAIT_MS;
+         waited += OLD_PORT_POLL_MS) {
+        (void)netlink_delete_link(host, port, NULL);
+        usleep(OLD_PORT_POLL_MS * 1000);
         r = netlink_add_veth(host, port, bridge_index, spec->net, mac, err);
+    }
     if (r < 0)
         return error_wrap(err, "%s", port);
     if ((r = netlink_isolate_port(host, if_nametoindex(port), err)) < 0 ||
