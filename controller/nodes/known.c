@@ -26,14 +26,19 @@ static const char *kind_name(const struct node *node) {
     return node->peer->kind == BERTH__NODE_KIND__NODE_CELL ? "cell" : "router";
 }
 
+/* A node that is new to this run is saved almost at once: were the controller killed before its row
+ * stands, the next one would not wait for it, and would tell routers of apps without instances. */
 void known_seen(struct node *node) {
-    static const struct timeval soon = {.tv_sec = SAVE_EVERY_MS / 1000};
+    static const struct timeval soon = {.tv_usec = FIRST_SAVE_MS * 1000},
+                                later = {.tv_sec = SAVE_EVERY_MS / 1000};
     struct nodes *n = node->nodes;
     if (!n->deps.store || node->unsaved || clock_wall_ns() - node->saved_ns < SEEN_AGAIN_NS)
         return;
     node->unsaved = true;
-    if (!event_pending(n->save_timer, EV_TIMEOUT, NULL))
+    if (!node->saved_ns)
         event_add(n->save_timer, &soon);
+    else if (!event_pending(n->save_timer, EV_TIMEOUT, NULL))
+        event_add(n->save_timer, &later);
 }
 
 static int save(struct node *node) {

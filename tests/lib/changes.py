@@ -24,9 +24,16 @@ RECORDS_KEPT = 12
 
 
 def log_in(url, ca, password_file):
-    api = cf.Api(url, ca)
-    api.log_in("admin", open(password_file).read().strip())
-    return api
+    """The controller may be away at this moment: it is tried again."""
+    api, until = cf.Api(url, ca), time.monotonic() + STAGED_WITHIN
+    while True:
+        try:
+            api.log_in("admin", open(password_file).read().strip())
+            return api
+        except cf.Unanswered:
+            if time.monotonic() > until:
+                raise
+            time.sleep(PAUSE)
 
 
 class App:
