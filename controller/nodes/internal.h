@@ -14,8 +14,9 @@
 #define ANSWERS_A_TURN 100           /* see common/bus/times.h: 10-20 us of system calls each */
 #define FULL_EVERY_MS  (600u * 1000) /* a cell is asked for its whole truth that often */
 #define SAVE_EVERY_MS  1000u         /* nodes that are known are written in batches */
-#define FIRST_SAVE_MS  10u /* a node that is new to this run: at once, those of a moment together  \
-                            */
+#define FIRST_SAVE_MS                                                                              \
+    10u /* a node that is new to this run: at once, those of a moment together                     \
+         */
 #define SAVES_A_TIME   100
 #define SEEN_AGAIN_NS  3600000000000u /* a known node's row is renewed that often */
 #define CREDIT_BYTES   (192u * 1024)  /* of a batch of log lines: below BUS_LOGS_BYTES */
