@@ -211,6 +211,13 @@ static void on_event(void *data, const char *kind, const struct lrp_actual *a, c
                     *a->cell_name ? "Instance %u could not be started, it is tried again: %s"
                                   : "Instance %u cannot be placed: %s",
                     a->index, text);
+    } else if (str_eq(kind, "not-evacuated")) {
+        logs_printf(b->deps.logs, a->app_guid, "API", true, clock_wall_ns(),
+                    "Instance %u stays on cell %s for now: %s", a->index, a->cell_name, text);
+    } else if (str_eq(kind, "evacuating")) { /* Diego's words */
+        logs_printf(b->deps.logs, a->app_guid, "CELL", false, clock_wall_ns(),
+                    "Cell %s requesting replacement for instance %s", a->cell_name,
+                    a->instance_guid);
     } else if (str_eq(kind, "cell-lost")) {
         logs_printf(b->deps.logs, a->app_guid, "API", true, clock_wall_ns(),
                     "Instance %u on cell %s: %s", a->index, a->cell_name, text);
@@ -285,13 +292,10 @@ static void put_cell(void *arg, const struct lrp_cell_view *c) {
     strbuf_printf(arg,
                   "%s name=%s zone=%s address=%s state=%s instances=%u containers_free=%u/%u "
                   "memory_free_mb=%llu/%llu disk_free_mb=%llu/%llu\n",
-                  c->id, c->name, c->zone, c->address,
-                  c->present   ? "present"
-                  : c->suspect ? "suspect"
-                               : "expected",
-                  c->instances, c->containers_free, c->containers,
-                  (unsigned long long)c->memory_free_mb, (unsigned long long)c->memory_mb,
-                  (unsigned long long)c->disk_free_mb, (unsigned long long)c->disk_mb);
+                  c->id, c->name, c->zone, c->address, lrp_cell_state(c), c->instances,
+                  c->containers_free, c->containers, (unsigned long long)c->memory_free_mb,
+                  (unsigned long long)c->memory_mb, (unsigned long long)c->disk_free_mb,
+                  (unsigned long long)c->disk_mb);
 }
 
 void brain_page(struct brain *b, struct strbuf *out) {
@@ -300,7 +304,9 @@ void brain_page(struct brain *b, struct strbuf *out) {
 
 void brain_metrics(struct brain *b, struct strbuf *out) {
     struct lrp_totals t;
+    struct lrp_counters n;
     lrp_totals(b->lrp, &t);
+    lrp_counters(b->lrp, &n);
     const struct {
         const char *name, *type, *help;
         uint64_t value;
@@ -312,6 +318,21 @@ void brain_metrics(struct brain *b, struct strbuf *out) {
         {"berth_instances_unclaimed", "gauge", "Instances that wait for a cell.", t.unclaimed},
         {"berth_instances_crashed", "gauge", "Instances that wait after crashes.", t.crashed},
         {"berth_instances_suspect", "gauge", "Instances on silent cells.", t.suspect},
+        {"berth_instances_evacuating", "gauge", "Instances still to leave their cells.",
+         t.evacuating},
+        {"berth_cells_silent", "gauge", "Cells that were heard in this run and are not now.",
+         t.cells_silent},
+        {"berth_cells_evacuating", "gauge", "Cells that are being emptied.", t.cells_evacuating},
+        {"berth_cells_lost_total", "counter", "Times that a cell fell silent.", n.cells_lost},
+        {"berth_cells_returned_total", "counter", "Times that a silent cell came back.",
+         n.cells_returned},
+        {"berth_evacuations_total", "counter", "Times that a cell began to be emptied.",
+         n.evacuations},
+        {"berth_instances_placed_total", "counter", "Instances given to a cell.", n.placed},
+        {"berth_instances_lost_total", "counter", "Instances replaced for their cell's silence.",
+         n.instances_lost},
+        {"berth_instances_evacuated_total", "counter", "Replacements for evacuated instances.",
+         n.instances_evacuated},
         {"berth_settled", "gauge", "1 once known cells had their chance to report.",
          lrp_is_settled(b->lrp)},
         {"berth_convergences_total", "counter", "Convergences.", b->convergences},
@@ -325,4 +346,17 @@ void brain_metrics(struct brain *b, struct strbuf *out) {
     for (size_t i = 0; i < ARRAY_SIZE(metrics); i++)
         metric_put(out, metrics[i].name, metrics[i].type, metrics[i].help,
                    (double)metrics[i].value);
+    const struct {
+        const char *reason;
+        uint64_t value;
+    } failures[] = {{"memory", n.no_memory},
+                    {"disk", n.no_disk},
+                    {"containers", n.no_containers},
+                    {"no_cell_has_both", n.no_both},
+                    {"no_cell", n.no_cell}};
+    strbuf_puts(out, "# HELP berth_place_failures_total Tries to place an instance that found no "
+                     "cell, by what was short.\n# TYPE berth_place_failures_total counter\n");
+    for (size_t i = 0; i < ARRAY_SIZE(failures); i++)
+        strbuf_printf(out, "berth_place_failures_total{reason=\"%s\"} %llu\n", failures[i].reason,
+                      (unsigned long long)failures[i].value);
 }

@@ -132,7 +132,7 @@ void lrp_cell_heard(struct lrp *l, const char *cell_id, uint64_t now_ms) {
         return;
     heard(l, c, now_ms);
     if (c->suspect && c->reported) /* only its words were held up: what it reported stands */
-        report_returned(l, c, now_ms);
+        cell_returned(l, c, now_ms);
 }
 
 bool lrp_cell_reported(const struct lrp *l, const char *cell_id) {
@@ -144,21 +144,22 @@ bool lrp_cell_reported(const struct lrp *l, const char *cell_id) {
 
 static void lose_instance(struct lrp *l, struct instance *in, uint64_t now_ms) {
     struct slot *s = instance_slot(in);
-    if (!s || s->suspect) { /* of no use, or itself a replacement: the first suspect stays */
+    if (in->role == ROLE_OLD)
+        return;         /* of an evacuating cell: it is being replaced already */
+    if (!s || s->old) { /* of no use, or itself a replacement: the first one stays */
         instance_withdraw(l, in, now_ms);
         return;
     }
-    s->primary = NULL;
-    s->suspect = in;
-    s->since_ms = now_ms;
-    in->role = ROLE_SUSPECT;
-    process_dirty(l, in->process);
+    instance_make_old(l, in, now_ms);
+    l->counters.instances_lost++;
     lrp_instance_event(l, "cell-lost", in,
                        "its cell has gone silent; it is being replaced on another cell");
 }
 
 static void lose_cell(struct lrp *l, struct cell *c, uint64_t now_ms) {
     c->suspect = true;
+    if (!c->evacuating || c->containers_used > 0) /* not one that was emptied, and left */
+        l->counters.cells_lost++;
     struct instance *in, *tmp;
     DL_FOREACH_SAFE (c->changes, in, tmp) {
         lose_instance(l, in, now_ms);
@@ -176,6 +177,61 @@ uint64_t cells_lose_silent(struct lrp *l, uint64_t now_ms) {
             lose_cell(l, c, now_ms);
     }
     return next;
+}
+
+/* --- evacuation --- */
+
+/* Its instances need not be replaced any more: each serves on unless something serves in its
+ * place. */
+static void keep_instances(struct lrp *l, struct cell *c, uint64_t now_ms) {
+    struct instance *in, *tmp;
+    DL_FOREACH_SAFE (c->changes, in, tmp) {
+        struct slot *s = instance_slot(in);
+        if (in->role == ROLE_PRIMARY && s->place_failed) { /* it could not be evacuated */
+            s->place_failed = false;
+            s->retry_at_ms = 0;
+            slot_set_reason(s, NULL);
+        }
+        if (in->role != ROLE_OLD)
+            continue;
+        if (s->primary && s->primary->state == LRP_RUNNING) {
+            instance_withdraw(l, in, now_ms);
+            continue;
+        }
+        if (s->primary)
+            instance_withdraw(l, s->primary, now_ms);
+        s->old = NULL;
+        instance_take_slot(l, in, in->process, ROLE_PRIMARY);
+        if (in->state == LRP_RUNNING)
+            instance_running(l, in, now_ms);
+    }
+}
+
+void cell_returned(struct lrp *l, struct cell *c, uint64_t now_ms) {
+    c->suspect = false;
+    l->counters.cells_returned++;
+    l->grew = true;
+    if (!c->evacuating)
+        keep_instances(l, c, now_ms);
+}
+
+void lrp_cell_evacuating(struct lrp *l, const char *cell_id, bool evacuating, uint64_t now_ms) {
+    struct cell *c = cell_find(l, cell_id);
+    if (!c || c->evacuating == evacuating)
+        return;
+    c->evacuating = evacuating;
+    if (!evacuating) {
+        l->grew = true;
+        if (!c->suspect)
+            keep_instances(l, c, now_ms);
+        return;
+    }
+    l->counters.evacuations++;
+    struct instance *in;
+    DL_FOREACH (c->changes, in) {
+        if (in->role == ROLE_PRIMARY)
+            process_dirty(l, in->process);
+    }
 }
 
 /* --- the set --- */

@@ -221,8 +221,8 @@ int lrp_restart_instance(struct lrp *l, const char *group, uint32_t index, uint6
     if (index >= p->slot_count)
         return 0; /* not even placed yet */
     struct slot *s = &p->slots[index];
-    if (s->suspect)
-        instance_withdraw(l, s->suspect, now_ms);
+    if (s->old)
+        instance_withdraw(l, s->old, now_ms);
     if (s->primary)
         instance_withdraw(l, s->primary, now_ms);
     slot_unclaim(s, now_ms);

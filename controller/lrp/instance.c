@@ -104,7 +104,7 @@ void instance_take_slot(struct lrp *l, struct instance *in, struct process *p, e
         in->cell->tombstones--;
     in->process = p;
     in->role = role;
-    *(role == ROLE_PRIMARY ? &s->primary : &s->suspect) = in;
+    *(role == ROLE_PRIMARY ? &s->primary : &s->old) = in;
     if (role == ROLE_PRIMARY) { /* whatever the slot waited for */
         s->crashed = s->place_failed = false;
         s->restart_at_ms = s->retry_at_ms = 0;
@@ -113,15 +113,27 @@ void instance_take_slot(struct lrp *l, struct instance *in, struct process *p, e
         routes_touch(l, p);
 }
 
+void instance_make_old(struct lrp *l, struct instance *in, uint64_t now_ms) {
+    struct slot *s = instance_slot(in);
+    s->primary = NULL;
+    s->old = in;
+    s->since_ms = now_ms;
+    in->role = ROLE_OLD;
+    process_dirty(l, in->process);
+}
+
 static void leave_slot(struct lrp *l, struct instance *in, uint64_t now_ms) {
     struct slot *s = instance_slot(in);
     if (!s)
         return;
     if (in->state == LRP_RUNNING)
         routes_touch(l, in->process);
-    *(in->role == ROLE_PRIMARY ? &s->primary : &s->suspect) = NULL;
-    if (in->role == ROLE_PRIMARY)
+    *(in->role == ROLE_PRIMARY ? &s->primary : &s->old) = NULL;
+    if (in->role == ROLE_PRIMARY) {
         s->since_ms = now_ms;
+        if (s->place_failed) /* to be evacuated: now it is to be placed, which is more urgent */
+            s->place_failed = false, s->retry_at_ms = 0;
+    }
     process_dirty(l, in->process);
     in->role = ROLE_NONE;
     in->process = NULL;
@@ -189,7 +201,7 @@ static void count_crash(struct slot *s, const struct instance *in, uint64_t now_
 void instance_crashed(struct lrp *l, struct instance *in, const Berth__ActualLrp *m,
                       uint64_t now_ms) {
     struct slot *s = instance_slot(in);
-    if (in->role == ROLE_SUSPECT || !s) { /* replaced already, or asked to stop */
+    if (in->role == ROLE_OLD || !s) { /* replaced already, or asked to stop */
         if (!s)
             lrp_instance_event(l, in->undecided ? "crash" : "stopped", in, m->reason);
         instance_gone(l, in, now_ms);
@@ -221,9 +233,10 @@ void instance_running(struct lrp *l, struct instance *in, uint64_t now_ms) {
     struct slot *s = instance_slot(in);
     if (!s || in->role != ROLE_PRIMARY)
         return;
-    if (s->suspect)
-        instance_withdraw(l, s->suspect, now_ms);
-    slot_set_reason(s, NULL);
+    if (s->old)
+        instance_withdraw(l, s->old, now_ms);
+    if (!s->place_failed) /* it cannot be evacuated, and the user is told why */
+        slot_set_reason(s, NULL);
     s->fault_count = 0;
     s->avoid = NULL;
 }

@@ -1,7 +1,7 @@
 /* internal.h - the brain's structures. For the files of this folder only.
  *
  *     process --want--> desired (one version)         cell --changes--> instances, by version
- *        |--slots[index]: primary, suspect --> instance <--|
+ *        |--slots[index]: primary, old -----> instance <--|
  *        `--routes--> route (of one or more processes)
  *
  * An instance is in its cell's set and holds a slot, or it is leaving: no route leads to it any
@@ -60,7 +60,8 @@ struct desired { /* one version of a process; counted references */
 };
 
 struct slot { /* one index of a process */
-    struct instance *primary, *suspect;
+    struct instance *primary;
+    struct instance *old;   /* on a silent or evacuating cell: serves until the primary runs */
     uint64_t since_ms;      /* of UNCLAIMED or CRASHED */
     uint64_t restart_at_ms; /* CRASHED: 0 means never */
     uint64_t retry_at_ms;   /* UNCLAIMED: not before; 0 means now */
@@ -69,7 +70,7 @@ struct slot { /* one index of a process */
     uint32_t crash_count, fault_count;
     int exit_status;
     bool crashed;
-    bool place_failed; /* retry also when room appears */
+    bool place_failed; /* retry also when room appears; with a primary: it cannot be evacuated */
 };
 
 struct process {          /* what a group wants */
@@ -91,7 +92,7 @@ struct process {          /* what a group wants */
     UT_hash_handle hh;
 };
 
-enum role { ROLE_NONE, ROLE_PRIMARY, ROLE_SUSPECT };
+enum role { ROLE_NONE, ROLE_PRIMARY, ROLE_OLD };
 
 struct instance {
     char guid[GUID_SIZE];
@@ -134,10 +135,11 @@ struct cell {
     uint32_t mark_count; /* instances here of the process that is being placed, ... */
     uint64_t mark;       /* ... if this is lrp.mark */
     struct zone *zone;
-    bool present;  /* spoke in this run */
-    bool reported; /* its full report is in */
-    bool suspect;  /* silent for presence_ms */
-    bool expected; /* settling waits for it */
+    bool present;    /* spoke in this run */
+    bool reported;   /* its full report is in */
+    bool suspect;    /* silent for presence_ms */
+    bool evacuating; /* gets nothing new */
+    bool expected;   /* settling waits for it */
     bool in_full;
 
     char *id, *name, *address;
@@ -189,6 +191,7 @@ struct lrp {
     struct cell *changed;
     struct zone *zones;
     uint64_t mark;
+    struct lrp_counters counters;
     bool grew; /* room appeared since the last retry */
     uint64_t growth_retry_ms;
 
@@ -227,7 +230,8 @@ struct todo {
     struct item {
         struct process *process;
         uint32_t index;
-    } * items; /* owned */
+        bool moves; /* its place is taken, on a cell that is being emptied */
+    } * items;      /* owned */
     size_t n, cap;
 };
 int process_reconcile(struct lrp *l, struct process *p, uint64_t now_ms, struct todo *todo);
@@ -240,6 +244,8 @@ struct instance *instance_new(struct lrp *l, const char *guid, struct desired *d
 void instance_free(struct lrp *l, struct instance *in);
 void instance_set_state(struct lrp *l, struct instance *in, enum lrp_state state, uint64_t now_ms);
 void instance_take_slot(struct lrp *l, struct instance *in, struct process *p, enum role role);
+/* The slot's primary becomes the old one; there must be none yet. */
+void instance_make_old(struct lrp *l, struct instance *in, uint64_t now_ms);
 /* Out of its slot and the routes, and out of its cell's set: once nobody can still be sending it
  * requests. `in` may be freed. */
 void instance_withdraw(struct lrp *l, struct instance *in, uint64_t now_ms);
@@ -257,12 +263,12 @@ struct cell *cell_find(const struct lrp *l, const char *id);
 void cell_bump(struct lrp *l, struct instance *in); /* it is the newest change of its cell's set */
 void cell_note_changed(struct lrp *l, struct cell *c);
 void cell_free(struct lrp *l, struct cell *c);
-uint64_t cells_lose_silent(struct lrp *l, uint64_t now_ms); /* when to look again */
+uint64_t cells_lose_silent(struct lrp *l, uint64_t now_ms);         /* when to look again */
+void cell_returned(struct lrp *l, struct cell *c, uint64_t now_ms); /* it was silent */
 
 /* --- report.c */
 /* An instance that the brain did not start: takes its slot if that is free, else is withdrawn. */
 void report_decide(struct lrp *l, struct instance *in, uint64_t now_ms);
-void report_returned(struct lrp *l, struct cell *c, uint64_t now_ms);
 
 /* --- place.c */
 void place_all(struct lrp *l, struct todo *todo, uint64_t now_ms);

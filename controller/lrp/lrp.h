@@ -29,7 +29,8 @@ struct lrp_ops {
     /* There is something to decide or to tell: call lrp_converge() soon. Once until then. */
     void (*on_work)(void *data);
     /* Something for the app's events and log. `kind`: "crash" | "placed" | "place-failed" |
-     * "running" | "stopped" | "cell-lost"; `a` and `text` borrowed. */
+     * "running" | "stopped" | "cell-lost" | "evacuating" (a replacement of `a` is on its way) |
+     * "not-evacuated" (there is no room for one); `a` and `text` borrowed. */
     void (*on_event)(void *data, const char *kind, const struct lrp_actual *a, const char *text);
     void (*new_guid)(void *data, char buf[static GUID_SIZE]);
     void *data;
@@ -102,6 +103,9 @@ int lrp_cell_expected(struct lrp *l, const char *cell_id);
 /* A cell opened a conversation; its full report is still to come. */
 int lrp_cell_present(struct lrp *l, const struct lrp_cell_info *info, uint64_t now_ms);
 void lrp_cell_heard(struct lrp *l, const char *cell_id, uint64_t now_ms);
+/* The cell is to be emptied, or no longer: it gets nothing new, and each of its instances stays
+ * until another one runs in its place. Where no other cell has room it just stays. */
+void lrp_cell_evacuating(struct lrp *l, const char *cell_id, bool evacuating, uint64_t now_ms);
 /* What the cell reports. full_begin: forget what was reported before; full_end: what was not named
  * is not there. Each CRASHED is counted once per instance_guid. now_wall_ns, the same moment by the
  * wall clock, tells how long an instance has been running that was started before this run. -ESTALE
@@ -161,11 +165,12 @@ struct lrp_actual {
     uint32_t index;
     enum lrp_state state;
     bool suspect;      /* its cell is silent; a replacement may stand beside it */
+    bool evacuating;   /* its cell is being emptied; likewise */
     uint64_t since_ms; /* mono, of the state */
     uint32_t crash_count;
     uint64_t restart_at_ms; /* mono; 0 unless CRASHED and due to be restarted */
-    const char *reason;     /* why crashed, or why not placed: for the user; "" for none */
-    const char *detail;     /* what a CLAIMED one is doing; "" for none */
+    const char *reason; /* why crashed, not placed or not evacuated: for the user; "" for none */
+    const char *detail; /* what a CLAIMED one is doing; "" for none */
     int exit_status;
     const char *address;             /* "" unless RUNNING */
     const Berth__PortMapping *ports; /* lowest container port first */
@@ -180,15 +185,32 @@ void lrp_instances(struct lrp *l, const char *group,
 
 struct lrp_cell_view {
     const char *id, *name, *zone, *address;
-    bool present, suspect;
+    bool present, suspect, evacuating; /* neither of the first two: not heard in this run */
     uint64_t heard_ms, memory_mb, memory_free_mb, disk_mb, disk_free_mb;
     uint32_t containers, containers_free, instances;
 };
 void lrp_cells(struct lrp *l, void (*each)(void *arg, const struct lrp_cell_view *c), void *arg);
+/* "present" | "evacuating" | "drained" (emptied, and silent since) | "suspect" (silent, its
+ * instances are replaced) | "expected" (of before this run, not heard yet). */
+const char *lrp_cell_state(const struct lrp_cell_view *c);
 
 struct lrp_totals {
     uint64_t desired, running, claimed, unclaimed, crashed, suspect, cells;
+    uint64_t cells_silent, cells_evacuating; /* drained ones that are gone are not silent */
+    uint64_t evacuating;                     /* instances that are still to leave their cells */
 };
 void lrp_totals(const struct lrp *l, struct lrp_totals *ret);
+
+/* Since lrp_new(). */
+struct lrp_counters {
+    uint64_t placed;
+    uint64_t no_memory, no_disk, no_containers; /* tries that found all cells short of it, ... */
+    uint64_t no_both, no_cell;                  /* ... each cell short of something, or no cell */
+    uint64_t cells_lost, cells_returned;
+    uint64_t instances_lost;      /* on silent cells, to be replaced */
+    uint64_t evacuations;         /* of cells */
+    uint64_t instances_evacuated; /* replacements that were placed */
+};
+void lrp_counters(const struct lrp *l, struct lrp_counters *ret);
 
 #endif

@@ -15,6 +15,7 @@ struct need {
 /* What no cell could give, for the text. */
 struct misfit {
     struct need need;
+    size_t evacuating; /* cells that were not asked */
     size_t cells, no_memory, no_disk, no_container;
     uint64_t memory_mb, disk_mb; /* the most that is free anywhere */
 };
@@ -52,7 +53,13 @@ static struct cell *pick(struct lrp *l, const struct slot *s, const struct need 
     size_t at = l->cell_count ? rng_below(&l->rng, l->cell_count) : 0; /* ties: any of them */
     for (size_t k = 0; k < l->cell_count; k++, at = at + 1 == l->cell_count ? 0 : at + 1) {
         struct cell *c = l->cells[at];
-        if (!c->present || !c->reported || c->suspect || !fits(c, need, ret))
+        if (!c->present || !c->reported || c->suspect)
+            continue;
+        if (c->evacuating) {
+            ret->evacuating++;
+            continue;
+        }
+        if (!fits(c, need, ret))
             continue;
         bool avoided = c == s->avoid;
         uint32_t zone = c->zone->mark == l->mark ? c->zone->mark_count : 0;
@@ -71,7 +78,12 @@ static struct cell *pick(struct lrp *l, const struct slot *s, const struct need 
 
 static void misfit_text(const struct misfit *m, char *buf, size_t n) {
     if (m->cells == 0) {
-        snprintf(buf, n, "found no compatible cell: no cell is connected");
+        if (m->evacuating > 0)
+            snprintf(buf, n, "found no compatible cell: %s being evacuated",
+                     m->evacuating == 1 ? "the only one that is connected is"
+                                        : "all that are connected are");
+        else
+            snprintf(buf, n, "found no compatible cell: no cell is connected");
         return;
     }
     _cleanup_(strbuf_fini) struct strbuf names = {0}, numbers = {0};
@@ -119,7 +131,7 @@ static void count_mark(struct lrp *l, struct cell *c) {
 static void mark(struct lrp *l, const struct process *p) {
     l->mark++;
     for (uint32_t i = 0; i < p->slot_count; i++)
-        if (p->slots[i].primary)
+        if (p->slots[i].primary && !p->slots[i].primary->cell->evacuating) /* those will go */
             count_mark(l, p->slots[i].primary->cell);
 }
 
@@ -145,7 +157,28 @@ static void place_failed(struct lrp *l, struct process *p, uint32_t index, const
         return; /* said already; only the numbers may be others */
     struct lrp_actual a;
     view_slot(p, index, &a);
-    lrp_event(l, "place-failed", &a, text);
+    lrp_event(l, s->primary ? "not-evacuated" : "place-failed", &a, text);
+}
+
+static void count_misfit(struct lrp_counters *to, const struct misfit *m) {
+    bool any = m->no_memory == m->cells || m->no_disk == m->cells || m->no_container == m->cells;
+    to->no_cell += m->cells == 0;
+    to->no_memory += m->cells > 0 && m->no_memory == m->cells;
+    to->no_disk += m->cells > 0 && m->no_disk == m->cells;
+    to->no_containers += m->cells > 0 && m->no_container == m->cells;
+    to->no_both += !any;
+}
+
+/* Of a cell that is being emptied: who serves does so until its replacement does, who never did
+ * goes at once. */
+static void make_way(struct lrp *l, struct process *p, struct instance *in, uint64_t now_ms) {
+    struct slot *s = &p->slots[in->index];
+    l->counters.instances_evacuated++;
+    lrp_instance_event(l, "evacuating", in, "");
+    if (in->state == LRP_RUNNING && !s->old)
+        instance_make_old(l, in, now_ms);
+    else
+        instance_withdraw(l, in, now_ms);
 }
 
 static int place_on(struct lrp *l, struct process *p, uint32_t index, struct cell *c,
@@ -156,16 +189,22 @@ static int place_on(struct lrp *l, struct process *p, uint32_t index, struct cel
         instance_new(l, guid, p->want, index, c, p->want->memory_mb, p->want->disk_mb, now_ms);
     if (!in)
         return -ENOMEM;
+    if (p->slots[index].primary)
+        make_way(l, p, p->slots[index].primary, now_ms);
     instance_take_slot(l, in, p, ROLE_PRIMARY);
+    l->counters.placed++;
     count_mark(l, c);
     lrp_instance_event(l, "placed", in, "");
     return 0;
 }
 
-/* Every process's index 0 first, then the larger first; a process's own in order. */
+/* Who runs nowhere yet before who moves; every process's index 0 first, then the larger first; a
+ * process's own in order. */
 static int item_order(const void *pa, const void *pb) {
     const struct item *a = pa, *b = pb;
     uint32_t am = a->process->want->memory_mb, bm = b->process->want->memory_mb;
+    if (a->moves != b->moves)
+        return a->moves ? 1 : -1;
     if ((a->index == 0) != (b->index == 0))
         return a->index == 0 ? -1 : 1;
     if (am != bm)
@@ -204,8 +243,10 @@ void place_all(struct lrp *l, struct todo *todo, uint64_t now_ms) {
         }
         if (!known && failed_n < MISFITS)
             failed[failed_n++] = misfit;
-        char text[400];
-        misfit_text(known ? known : &misfit, text, sizeof text);
+        char text[400] = "not evacuated: ";
+        size_t skip = todo->items[i].moves ? strlen(text) : 0;
+        count_misfit(&l->counters, known ? known : &misfit);
+        misfit_text(known ? known : &misfit, text + skip, sizeof text - skip);
         place_failed(l, p, todo->items[i].index, text, now_ms);
     }
 }

@@ -100,8 +100,8 @@ void slot_unclaim(struct slot *s, uint64_t now_ms) {
 }
 
 static void slot_empty(struct lrp *l, struct slot *s, uint64_t now_ms) {
-    if (s->suspect)
-        instance_withdraw(l, s->suspect, now_ms);
+    if (s->old)
+        instance_withdraw(l, s->old, now_ms);
     if (s->primary)
         instance_withdraw(l, s->primary, now_ms);
     slot_unclaim(s, now_ms);
@@ -113,7 +113,7 @@ void process_reset(struct lrp *l, struct process *p, uint64_t now_ms) {
     p->reset = false;
 }
 
-static int todo_add(struct todo *t, struct process *p, uint32_t index) {
+static int todo_add(struct todo *t, struct process *p, uint32_t index, bool moves) {
     if (t->n == t->cap) {
         size_t cap = t->cap ? t->cap * 2 : 64;
         struct item *grown = mem_resize(t->items, cap, sizeof *grown);
@@ -122,13 +122,19 @@ static int todo_add(struct todo *t, struct process *p, uint32_t index) {
         t->items = grown;
         t->cap = cap;
     }
-    t->items[t->n++] = (struct item){p, index};
+    t->items[t->n++] = (struct item){p, index, moves};
     return 0;
+}
+
+/* Is its primary to run elsewhere? What ends by itself is placed anew after. */
+static bool slot_moves(const struct slot *s) {
+    return s->primary && s->primary->cell->evacuating &&
+           (s->primary->state == LRP_CLAIMED || s->primary->state == LRP_RUNNING);
 }
 
 /* Must this slot be placed now? If only later, *due is brought forward. */
 static bool slot_wants_place(struct slot *s, bool retry_now, uint64_t now_ms, uint64_t *due) {
-    if (s->primary)
+    if (s->primary && !slot_moves(s))
         return false;
     if (s->crashed) {
         if (s->restart_at_ms == 0)
@@ -169,7 +175,9 @@ int process_reconcile(struct lrp *l, struct process *p, uint64_t now_ms, struct 
     if (!l->complete || (!l->settled && !p->fresh))
         return 0; /* lrp_converge() comes back to every process when it has settled */
     for (uint32_t i = 0; i < p->instances; i++) {
-        if (slot_wants_place(&p->slots[i], retry_now, now_ms, &due) && todo_add(todo, p, i) < 0)
+        struct slot *s = &p->slots[i];
+        if (slot_wants_place(s, retry_now, now_ms, &due) &&
+            todo_add(todo, p, i, s->primary != NULL) < 0)
             return -ENOMEM;
     }
     process_due(l, p, due);

@@ -79,6 +79,20 @@ static int hear_alive(struct lrp *l, struct instance *in, const Berth__ActualLrp
     return 0;
 }
 
+/* Of two of one index: is `a` on its way to take the place of `b`, as an evacuation began it? */
+static bool replaces(const struct instance *a, const struct instance *b) {
+    return b->state == LRP_RUNNING && b->cell->evacuating && a->state == LRP_CLAIMED &&
+           !a->cell->evacuating;
+}
+
+/* Is `a` to stay rather than `b`, which was there first? */
+static bool is_better(const struct instance *a, const struct instance *b) {
+    bool a_runs = a->state == LRP_RUNNING, b_runs = b->state == LRP_RUNNING;
+    if (a_runs != b_runs)
+        return a_runs;
+    return b->cell->evacuating && !a->cell->evacuating;
+}
+
 void report_decide(struct lrp *l, struct instance *in, uint64_t now_ms) {
     in->undecided = false;
     if (!in->desired->owner && desired_find(l, in->desired->process_guid)) { /* known by now */
@@ -95,13 +109,18 @@ void report_decide(struct lrp *l, struct instance *in, uint64_t now_ms) {
         return;
     }
     struct slot *s = &p->slots[in->index];
-    if (s->primary && (s->primary->state == LRP_RUNNING || in->state != LRP_RUNNING)) {
+    enum role role = ROLE_PRIMARY;
+    if (s->primary && replaces(s->primary, in) && !s->old)
+        role = ROLE_OLD;
+    else if (s->primary && replaces(in, s->primary) && !s->old)
+        instance_make_old(l, s->primary, now_ms);
+    else if (s->primary && is_better(in, s->primary))
+        instance_withdraw(l, s->primary, now_ms);
+    if (s->primary && role == ROLE_PRIMARY) {
         instance_withdraw(l, in, now_ms); /* surplus */
         return;
     }
-    if (s->primary)
-        instance_withdraw(l, s->primary, now_ms);
-    instance_take_slot(l, in, p, ROLE_PRIMARY);
+    instance_take_slot(l, in, p, role);
     cell_bump(l, in);
     process_dirty(l, p);
     if (in->state == LRP_RUNNING)
@@ -176,28 +195,6 @@ static int hear(struct lrp *l, struct cell *c, const Berth__ActualLrp *m, bool c
     }
 }
 
-/* A lost cell is back: its instances serve again unless something serves in their place. */
-void report_returned(struct lrp *l, struct cell *c, uint64_t now_ms) {
-    c->suspect = false;
-    l->grew = true;
-    struct instance *in, *tmp;
-    DL_FOREACH_SAFE (c->changes, in, tmp) {
-        if (in->role != ROLE_SUSPECT)
-            continue;
-        struct slot *s = instance_slot(in);
-        if (s->primary && s->primary->state == LRP_RUNNING) {
-            instance_withdraw(l, in, now_ms);
-            continue;
-        }
-        if (s->primary)
-            instance_withdraw(l, s->primary, now_ms);
-        s->suspect = NULL;
-        instance_take_slot(l, in, in->process, ROLE_PRIMARY);
-        if (in->state == LRP_RUNNING)
-            instance_running(l, in, now_ms);
-    }
-}
-
 static void end_full(struct lrp *l, struct cell *c, uint64_t now_ms) {
     struct instance *in, *tmp;
     DL_FOREACH_SAFE (c->changes, in, tmp) {
@@ -212,7 +209,7 @@ static void end_full(struct lrp *l, struct cell *c, uint64_t now_ms) {
         l->expected--;
     }
     if (c->suspect)
-        report_returned(l, c, now_ms);
+        cell_returned(l, c, now_ms);
     DL_FOREACH_SAFE (c->changes, in, tmp) {
         if (in->undecided && l->complete)
             report_decide(l, in, now_ms);

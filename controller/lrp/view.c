@@ -13,7 +13,7 @@ const char *lrp_state_name(enum lrp_state state) {
 const struct instance *slot_serving(const struct slot *s) {
     if (s->primary && s->primary->state == LRP_RUNNING)
         return s->primary;
-    return s->suspect && s->suspect->state == LRP_RUNNING ? s->suspect : NULL;
+    return s->old && s->old->state == LRP_RUNNING ? s->old : NULL;
 }
 
 static void view_desired(const struct desired *d, struct lrp_actual *ret) {
@@ -45,7 +45,8 @@ void view_instance(const struct instance *in, struct lrp_actual *ret) {
     ret->cell_name = in->cell->name;
     ret->index = in->index;
     ret->state = in->state;
-    ret->suspect = in->role == ROLE_SUSPECT;
+    ret->suspect = in->role == ROLE_OLD && in->cell->suspect;
+    ret->evacuating = in->cell->evacuating;
     ret->since_ms = in->since_ms;
     ret->detail = in->detail && in->state == LRP_CLAIMED ? in->detail : "";
     if (in->state == LRP_RUNNING && in->address) {
@@ -59,8 +60,12 @@ void view_instance(const struct instance *in, struct lrp_actual *ret) {
     ret->log_rate_bytes_s = in->log_rate_bytes_s;
     ret->memory_mb = in->memory_mb;
     ret->disk_mb = in->disk_mb;
-    if (in->role != ROLE_NONE)
-        view_past(&in->process->slots[in->index], ret);
+    const struct slot *s = instance_slot(in);
+    if (!s)
+        return;
+    view_past(s, ret);
+    if (s->place_failed && s->reason)
+        ret->reason = s->reason;
 }
 
 void view_slot(const struct process *p, uint32_t index, struct lrp_actual *ret) {
@@ -105,6 +110,7 @@ void lrp_cells(struct lrp *l, void (*each)(void *arg, const struct lrp_cell_view
             .address = c->address,
             .present = c->present && !c->suspect,
             .suspect = c->suspect,
+            .evacuating = c->evacuating,
             .heard_ms = c->heard_ms,
             .memory_mb = c->memory_mb,
             .memory_free_mb = c->memory_mb > c->memory_used ? c->memory_mb - c->memory_used : 0,
@@ -119,13 +125,28 @@ void lrp_cells(struct lrp *l, void (*each)(void *arg, const struct lrp_cell_view
     }
 }
 
+const char *lrp_cell_state(const struct lrp_cell_view *c) {
+    if (c->suspect)
+        return c->evacuating && c->instances == 0 ? "drained" : "suspect";
+    return c->evacuating ? "evacuating" : c->present ? "present" : "expected";
+}
+
+static void count_cell(const struct cell *c, struct lrp_totals *ret) {
+    bool gone = c->suspect && c->evacuating && c->containers_used == 0; /* it was emptied */
+    ret->cells += c->present && !c->suspect;
+    ret->cells_silent += c->suspect && !gone;
+    ret->cells_evacuating += c->evacuating && !gone;
+}
+
 void lrp_totals(const struct lrp *l, struct lrp_totals *ret) {
     *ret = (struct lrp_totals){0};
     for (const struct process *p = l->processes; p; p = p->hh.next) {
         ret->desired += p->instances;
         for (uint32_t i = 0; i < p->instances; i++) {
             const struct slot *s = i < p->slot_count ? &p->slots[i] : NULL;
-            ret->suspect += s && s->suspect;
+            ret->suspect += s && s->old && s->old->cell->suspect;
+            ret->evacuating += s && ((s->old && s->old->cell->evacuating) ||
+                                     (s->primary && s->primary->cell->evacuating));
             if (s && s->primary)
                 *(s->primary->state == LRP_RUNNING ? &ret->running : &ret->claimed) += 1;
             else
@@ -133,7 +154,11 @@ void lrp_totals(const struct lrp *l, struct lrp_totals *ret) {
         }
     }
     for (size_t i = 0; i < l->cell_count; i++)
-        ret->cells += l->cells[i]->present && !l->cells[i]->suspect;
+        count_cell(l->cells[i], ret);
+}
+
+void lrp_counters(const struct lrp *l, struct lrp_counters *ret) {
+    *ret = l->counters;
 }
 
 void lrp_event(struct lrp *l, const char *kind, const struct lrp_actual *a, const char *text) {

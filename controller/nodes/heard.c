@@ -54,6 +54,7 @@ void heard_report(struct node *node, struct hub_request *req, const Berth__Repor
     bool begins = msg->full && !node->in_full;
     node->in_full |= msg->full;
     bool ends = node->in_full && !msg->more;
+    lrp_cell_evacuating(n->deps.lrp, node->peer->id_text, msg->evacuating, now_ms);
     int r = sound ? lrp_report(n->deps.lrp, node->peer->id_text, begins, ends, sound, sound_n,
                                now_ms, clock_wall_ns())
                   : -ENOMEM;

@@ -39,7 +39,7 @@ struct sim_cell {
     uint64_t memory_mb, version, epoch;
     uint32_t max_containers;
     const char *zone;
-    bool cut, session, was_full;
+    bool cut, session, was_full, evacuating;
     struct container containers[MAX_CONTAINERS];
     size_t n;
     int started;
@@ -254,6 +254,7 @@ static inline void cell_report(struct cluster *c, struct sim_cell *s, bool lose_
     size_t half = s->n / 2;
     if (!s->session)
         cell_hello(c, s);
+    lrp_cell_evacuating(c->lrp, s->id, s->evacuating, c->now);
     if (!s->was_full) {
         must(lrp_report(c->lrp, s->id, true, false, list, half, c->now, c->now * 1000000) == 0);
         if (lose_ack && c->now % 3 == 0)
@@ -435,12 +436,12 @@ static inline void check_cell(const struct cell *c) {
         starting += in->state == LRP_CLAIMED;
         tombstones += in->role == ROLE_NONE;
         must(in->cell == c);
-        must(in->role != ROLE_SUSPECT || c->suspect);
+        must(in->role != ROLE_OLD || c->suspect || c->evacuating);
         must(in->role != ROLE_PRIMARY || !c->suspect);
         must(!in->leaving || (in->role == ROLE_NONE && in->counted && !c->suspect));
         if (in->role != ROLE_NONE) {
             const struct slot *s = &in->process->slots[in->index];
-            must((in->role == ROLE_PRIMARY ? s->primary : s->suspect) == in);
+            must((in->role == ROLE_PRIMARY ? s->primary : s->old) == in);
             must(in->counted);
         }
     }
@@ -461,7 +462,7 @@ static inline void cluster_check(const struct cluster *c) {
         for (uint32_t i = 0; i < p->slot_count; i++) {
             const struct slot *s = &p->slots[i];
             must(!s->primary || s->primary->desired == p->want);
-            must(!s->suspect || s->suspect->desired == p->want);
+            must(!s->old || s->old->desired == p->want);
             must(!(s->primary && s->crashed));
         }
     }

@@ -1,6 +1,6 @@
-/* Random sequences: apps come, go, scale and change; containers crash; cells are cut off, reboot
- * and return; the controller restarts; any request or answer may be lost. At every step what must
- * always hold holds, and when the faults end all that is desired runs, once. */
+/* Random sequences: apps come, go, scale and change; containers crash; cells are cut off, emptied,
+ * reboot and return; the controller restarts; any request or answer may be lost. At every step what
+ * must always hold holds, and when the faults end all that is desired runs, once. */
 #include "tests/unit/lrp/cluster.h"
 
 #define PROCESSES 5
@@ -40,9 +40,12 @@ static void change_a_wish(struct rng *rng) {
 
 static void hurt_a_cell(struct rng *rng) {
     struct sim_cell *s = &c.cells[rng_below(rng, c.cell_count)];
-    switch (rng_below(rng, 4)) {
+    switch (rng_below(rng, 5)) {
     case 0:
         s->cut = !s->cut;
+        break;
+    case 4:
+        s->evacuating = !s->evacuating;
         break;
     case 1: /* the cell's daemon restarts: adopts its containers, knows no version */
         s->session = false;
@@ -163,7 +166,7 @@ START_TEST(everything_converges_after_any_sequence_of_faults) {
         for (int i = 0; i < STEPS; i++)
             step(&rng);
         for (size_t i = 0; i < c.cell_count; i++)
-            c.cells[i].cut = false;
+            c.cells[i].cut = c.cells[i].evacuating = false;
         cluster_run(&c, 1100); /* longer than the longest back-off */
         cluster_check(&c);
         check_routes();
