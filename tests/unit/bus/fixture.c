@@ -1,5 +1,7 @@
 #include "tests/unit/bus/fixture.h"
 
+#include "tests/unit/lib/loopback.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -11,18 +13,11 @@
 #include "common/base/clock.h"
 #include "common/bus/socket.h"
 
-const char *host_of_tests(void) {
-    static char host[32];
-    unsigned pid = (unsigned)getpid(); /* below 2^22 */
-    snprintf(host, sizeof host, "127.%u.%u.%u", 64 + (pid >> 16), pid >> 8 & 255, pid & 255);
-    return host;
-}
-
 const char *url_of(int port) {
     static char urls[8][48];
     static unsigned next;
     char *url = urls[next++ % 8];
-    snprintf(url, sizeof urls[0], "tcp://%s:%d", host_of_tests(), port);
+    snprintf(url, sizeof urls[0], "tcp://%s:%d", loopback_of_tests(), port);
     return url;
 }
 
@@ -280,7 +275,7 @@ void tap_close(struct tap *t) {
 
 int stranger_connect(int port) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    inet_pton(AF_INET, host_of_tests(), &to.sin_addr);
+    inet_pton(AF_INET, loopback_of_tests(), &to.sin_addr);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
         return fd;

@@ -11,11 +11,10 @@
 #include "common/bus/hub.h"
 #include "common/bus/node.h"
 
-enum { PORT_CONTROL = 21000, PORT_LOGS = 21001, PORT_TAP = 21002 };
+enum { PORT_CONTROL = 20984, PORT_LOGS = 20985, PORT_TAP = 20986 };
 
 /* "tcp://127.x.y.z:port"; one of a few static buffers. */
 const char *url_of(int port);
-const char *host_of_tests(void);
 
 struct hub_owner { /* what the hub told */
     struct event_base *loop;

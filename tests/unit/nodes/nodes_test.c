@@ -1,4 +1,5 @@
 /* The glue with a real bus on loopback: a cell and a router that speak, a brain that decides. */
+#include "tests/unit/lib/loopback.h"
 #include "tests/unit/lib/runner.h"
 
 #include <event2/event.h>
@@ -87,10 +88,8 @@ static void stop_controller(void) {
 }
 
 static void setup(void) {
-    /* below the ephemeral ports, apart from other runs of this test */
-    unsigned port = 21600 + 2 * ((unsigned)getpid() % 50);
-    snprintf(control_url, sizeof control_url, "tcp://127.0.0.1:%u", port);
-    snprintf(logs_url, sizeof logs_url, "tcp://127.0.0.1:%u", port + 1);
+    snprintf(control_url, sizeof control_url, "tcp://%s:20980", loopback_of_tests());
+    snprintf(logs_url, sizeof logs_url, "tcp://%s:20981", loopback_of_tests());
     snprintf(dir, sizeof dir, "/tmp/berth-nodes-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(revoked, sizeof revoked, "%s/revoked", dir);

@@ -1,5 +1,6 @@
 /* The feed against a hub over real sockets: pages, steps, a new controller, lost halves, and the
  * access lines on their way. */
+#include "tests/unit/lib/loopback.h"
 #include "tests/unit/lib/runner.h"
 
 #include <errno.h>
@@ -12,9 +13,6 @@
 #include "common/base/fs.h"
 #include "common/bus/hub.h"
 #include "router/feed.h"
-
-#define CONTROL_URL "tcp://127.214.%u.%u:21480"
-#define LOGS_URL    "tcp://127.214.%u.%u:21481"
 
 static struct event_base *loop;
 static struct hub *hub;
@@ -111,9 +109,8 @@ static void write_key(void) {
 }
 
 static void setup(void) {
-    unsigned pid = (unsigned)getpid();
-    snprintf(control_url, sizeof control_url, CONTROL_URL, pid >> 8 & 255, pid & 255);
-    snprintf(logs_url, sizeof logs_url, LOGS_URL, pid >> 8 & 255, pid & 255);
+    snprintf(control_url, sizeof control_url, "tcp://%s:20982", loopback_of_tests());
+    snprintf(logs_url, sizeof logs_url, "tcp://%s:20983", loopback_of_tests());
     snprintf(dir, sizeof dir, "/tmp/router-feed-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     write_key();
