@@ -28,6 +28,7 @@
 #include "common/bus/listener.h"
 #include "common/bus/seal.h"
 #include "common/bus/socket.h"
+#include "common/bus/token.h"
 #include "common/bus/words.h"
 
 enum { CONVERSATIONS = BERTH__CONVERSATION__CONVERSATION_LOGS + 1, HELLO_BUCKETS = 4096 };
@@ -208,21 +209,24 @@ static bool hello_is_within_limits(struct hub *h, const uint8_t id[BUS_ID_SIZE])
            bucket_take(&h->all_hellos, BUS_HELLO_TOTAL_BURST, BUS_HELLO_TOTAL_PER_S, now);
 }
 
-/* The key that the node of this header must have. -ENOENT: of no generation we hold. */
+/* -ENOENT: of no generation we hold. */
+static int node_key(const struct hub *h, uint8_t gen, const uint8_t id[BUS_ID_SIZE],
+                    uint8_t ret[SEAL_KEY_SIZE]) {
+    const uint8_t *master = gen == h->gen                               ? h->master_key
+                            : h->has_previous && gen == h->previous_gen ? h->previous_master_key
+                                                                        : NULL;
+    return master ? seal_derive_node_key(master, id, ret) : -ENOENT;
+}
+
 static int start_handshake(struct hub *h, const struct seal_header *header,
                            struct seal_handshake *ret) {
     struct seal_entropy entropy;
     uint8_t key[SEAL_KEY_SIZE];
-    const uint8_t *master = header->gen == h->gen ? h->master_key
-                            : h->has_previous && header->gen == h->previous_gen
-                                ? h->previous_master_key
-                                : NULL;
-    if (!master)
-        return -ENOENT;
+    int r = node_key(h, header->gen, header->id, key);
+    if (r < 0)
+        return r;
     random_bytes(&entropy, sizeof entropy);
-    int r = seal_derive_node_key(master, header->id, key);
-    if (r == 0)
-        r = seal_handshake_init(ret, SEAL_TO_NODE, header->id, header->gen, key, &entropy);
+    r = seal_handshake_init(ret, SEAL_TO_NODE, header->id, header->gen, key, &entropy);
     mem_wipe(key, sizeof key);
     mem_wipe(&entropy, sizeof entropy);
     return r;
@@ -515,6 +519,19 @@ void hub_reply(struct hub *h, struct hub_request *req, const ProtobufCMessage *r
     s->request = NULL;
     answer(s, type, req->seq, reply);
     free(req);
+}
+
+int hub_token_key(const struct hub *h, const struct hub_peer *shown, uint8_t ret[BUS_KEY_SIZE]) {
+    const struct peer *peer = (const struct peer *)shown; /* its first member */
+    const struct session *s = peer->proved[BERTH__CONVERSATION__CONVERSATION_REPORT];
+    uint8_t key[SEAL_KEY_SIZE];
+    if (!s)
+        return -ENOTCONN;
+    int r = node_key(h, s->seal.gen, shown->id, key);
+    if (r == 0)
+        r = token_key(key, ret);
+    mem_wipe(key, sizeof key);
+    return r;
 }
 
 struct hub_peer *hub_find(struct hub *h, const uint8_t id[BUS_ID_SIZE]) {

@@ -69,6 +69,10 @@ DEFINE_FREEP(hub)
  * dropped and counted as unsendable: page it. */
 void hub_reply(struct hub *h, struct hub_request *req, const ProtobufCMessage *reply);
 
+/* The key of tokens that this node will accept (token.h); of the generation that it reports with.
+ * -ENOTCONN while it does not; -EIO. */
+int hub_token_key(const struct hub *h, const struct hub_peer *peer, uint8_t ret[BUS_KEY_SIZE]);
+
 struct hub_peer *hub_find(struct hub *h, const uint8_t id[BUS_ID_SIZE]); /* NULL: never heard */
 void hub_counters(const struct hub *h, struct bus_counters *ret);
 unsigned hub_connections(const struct hub *h); /* TCP connections now, of nodes and of strangers */

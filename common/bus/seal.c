@@ -4,6 +4,7 @@
  *   Hello     under HKDF(salt Cn,    K_node, "hello")         Cn, Sn: 32 clear random bytes
  *   HelloAck  under HKDF(salt Cn Sn, K_node, "ack")
  *   session   under HKDF(salt Cn Sn, K_node X25519, "n2c"|"c2n" id session transcript)
+ *   a key for what is no packet: HKDF(salt "cf-bus/1", K_node, its purpose)
  *
  * A handshake key seals one message, so its nonce is zero; a session's nonce is the sequence
  * number, and each direction has a key of its own. */
@@ -205,6 +206,13 @@ int seal_derive_node_key(const uint8_t master[SEAL_KEY_SIZE], const uint8_t id[S
     memcpy(info + sizeof label - 1, id, SEAL_ID_SIZE);
     return hkdf((const uint8_t *)salt, sizeof salt - 1, master, SEAL_KEY_SIZE, info, sizeof info,
                 ret);
+}
+
+int seal_derive_purpose_key(const uint8_t node_key[SEAL_KEY_SIZE], const char *label,
+                            uint8_t ret[SEAL_KEY_SIZE]) {
+    static const char salt[] = "cf-bus/1";
+    return hkdf((const uint8_t *)salt, sizeof salt - 1, node_key, SEAL_KEY_SIZE,
+                (const uint8_t *)label, strlen(label), ret);
 }
 
 int seal_handshake_init(struct seal_handshake *hs, enum seal_direction own,

@@ -50,6 +50,9 @@ uint8_t *seal_plain(uint8_t *packet, bool handshake);  /* where plaintext goes, 
 /* K_node: what a node holds of the master key. */
 int seal_derive_node_key(const uint8_t master[SEAL_KEY_SIZE], const uint8_t id[SEAL_ID_SIZE],
                          uint8_t ret[SEAL_KEY_SIZE]);
+/* A key for another purpose, named by `label`, of what a node holds. */
+int seal_derive_purpose_key(const uint8_t node_key[SEAL_KEY_SIZE], const char *label,
+                            uint8_t ret[SEAL_KEY_SIZE]);
 
 /* --- the handshake: secrets of one attempt, at either end --- */
 

@@ -13,10 +13,11 @@
 
 /* --- how much one message may be: packed protobuf, both ends refuse more --- */
 
-#define BUS_SMALL_BYTES      4096          /* Hello, HelloAck, Watch and the acks */
-#define BUS_CONTROL_BYTES    (1024 * 1024) /* WatchReply, Report: four pages, one huge LRP */
-#define BUS_LOGS_BYTES       (256 * 1024)  /* Logs: four of the longest lines */
-#define BUS_PACKET_SLACK     512           /* envelope and nanomsg's header beside the message */
+#define BUS_SMALL_BYTES 4096 /* Hello, HelloAck, Watch, LogsAck */
+#define BUS_CONTROL_BYTES                                                                          \
+    (1024 * 1024) /* WatchReply, Report and its ack: four pages, one huge LRP */
+#define BUS_LOGS_BYTES       (256 * 1024) /* Logs: four of the longest lines */
+#define BUS_PACKET_SLACK     512          /* envelope and nanomsg's header beside the message */
 #define BUS_ARENA_MAX_BYTES  (16 * 1024 * 1024) /* memory that one unpacked message may take */
 #define BUS_ARENA_BASE_BYTES (64 * 1024)
 #define BUS_ARENA_FACTOR     32 /* times the packed size; empty sub-messages measured 29 */

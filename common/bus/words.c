@@ -18,7 +18,7 @@ static const struct word words[] = {
     {WORD_WATCH_REPLY, 0, SEAL_TO_NODE, false, &berth__watch_reply__descriptor, BUS_CONTROL_BYTES},
     {WORD_REPORT, WORD_REPORT_ACK, SEAL_TO_HUB, false, &berth__report__descriptor,
      BUS_CONTROL_BYTES},
-    {WORD_REPORT_ACK, 0, SEAL_TO_NODE, false, &berth__report_ack__descriptor, BUS_SMALL_BYTES},
+    {WORD_REPORT_ACK, 0, SEAL_TO_NODE, false, &berth__report_ack__descriptor, BUS_CONTROL_BYTES},
     {WORD_LOGS, WORD_LOGS_ACK, SEAL_TO_HUB, false, &berth__logs__descriptor, BUS_LOGS_BYTES},
     {WORD_LOGS_ACK, 0, SEAL_TO_NODE, false, &berth__logs_ack__descriptor, BUS_SMALL_BYTES},
 };

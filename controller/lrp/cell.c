@@ -66,6 +66,7 @@ static struct cell *cell_get(struct lrp *l, const char *id) {
 
 /* Its instances must be gone. */
 void cell_free(struct lrp *l, struct cell *c) {
+    layers_forget_cell(l, c);
     HASH_DEL(l->cells_by_id, c);
     cell_destroy(c);
 }

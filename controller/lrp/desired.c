@@ -27,6 +27,7 @@ void desired_unref(struct lrp *l, struct desired *d) {
         return;
     if (d->owner)
         HASH_DEL(l->desired, d);
+    image_unref(l, d->image);
     desired_destroy(d);
 }
 
@@ -172,9 +173,15 @@ int lrp_desire(struct lrp *l, const struct lrp_desired *from, uint64_t now_ms, s
         _cleanup_(desired_freep) struct desired *d = desired_make(from);
         if (!d)
             return error_set(err, -ENOMEM, "out of memory");
-        HASH_ADD_KEYPTR(hh, l->desired, d->process_guid, strlen(d->process_guid), d);
-        if (!HASH_ADDED(d))
+        struct image *image = NULL;
+        if (image_get(l, d->run_info, d->run_info_n, &image) < 0)
             return error_set(err, -ENOMEM, "out of memory");
+        HASH_ADD_KEYPTR(hh, l->desired, d->process_guid, strlen(d->process_guid), d);
+        if (!HASH_ADDED(d)) {
+            image_unref(l, image);
+            return error_set(err, -ENOMEM, "out of memory");
+        }
+        d->image = image;
         d->owner = p;
         want(l, p, TAKE_PTR(d));
     }

@@ -17,6 +17,7 @@
 #include <utlist.h>
 
 #include "common/base/str.h"
+#include "controller/lrp/layers.h"
 #include "controller/lrp/lrp.h"
 
 #define HASH_ADDED(element) ((element)->hh.tbl != NULL)
@@ -41,10 +42,13 @@
 /* Auction weights: Diego's auction/cell.go and dr:jobs/auctioneer/spec. */
 #define SCORE_STARTING     0.25
 #define SCORE_SAME_PROCESS 1000.0
-#define REASON_MAX         1024 /* bbs:db/sqldb/actual_lrp_db.go */
-#define ROUTE_TOMBSTONES   4096
-#define ZONES_MAX          1024
-#define ENDPOINTS_MAX      10000 /* of one route: about 650 kB, below the bus's largest message */
+/* Ours: a cell that has all of the image counts as that much emptier. Less than a container that is
+ * starting there, so that a burst spreads; far less than another instance of the process. */
+#define SCORE_HAS_LAYERS 0.2
+#define REASON_MAX       1024 /* bbs:db/sqldb/actual_lrp_db.go */
+#define ROUTE_TOMBSTONES 4096
+#define ZONES_MAX        1024
+#define ENDPOINTS_MAX    10000 /* of one route: about 650 kB, below the bus's largest message */
 
 #define NEVER UINT64_MAX
 
@@ -55,6 +59,7 @@ struct desired { /* one version of a process; counted references */
     uint16_t port;
     void *run_info;
     size_t run_info_n;
+    struct image *image;   /* a reference; NULL: run_info tells of none */
     struct process *owner; /* NULL: no longer, or never, wanted */
     UT_hash_handle hh;     /* in lrp.desired while owner is set */
 };
@@ -134,6 +139,8 @@ struct cell {
     uint32_t containers, containers_used, starting;
     uint32_t mark_count; /* instances here of the process that is being placed, ... */
     uint64_t mark;       /* ... if this is lrp.mark */
+    uint64_t held_bytes; /* of the image in question, ... */
+    uint64_t held_mark;  /* ... if this is lrp.held_mark */
     struct zone *zone;
     bool present;    /* spoke in this run */
     bool reported;   /* its full report is in */
@@ -150,6 +157,12 @@ struct cell {
     uint64_t version, floor, acked; /* a cell that has less than `floor` is told all */
     bool changed;
     struct cell *changed_next;
+
+    struct ptrset holds, fresh; /* layers; those named by the list that is coming in */
+    bool in_holdings;           /* such a list is coming in */
+    bool gives;                 /* other cells may fetch blobs there */
+    bool keep_changed;
+    uint64_t keep_version, keep_next, kept_bytes;
     UT_hash_handle hh;
 };
 
@@ -194,6 +207,12 @@ struct lrp {
     struct lrp_counters counters;
     bool grew; /* room appeared since the last retry */
     uint64_t growth_retry_ms;
+
+    struct layer *layers; /* by kind and digest */
+    struct image *images; /* by digest */
+    uint64_t held_mark;
+    struct image *keep_at; /* keep_pass() goes on from here */
+    uint64_t keep_ms;
 
     struct route *routes;        /* by key */
     struct route *route_changes; /* all of them and their tombstones */

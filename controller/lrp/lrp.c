@@ -166,6 +166,7 @@ uint64_t lrp_converge(struct lrp *l, uint64_t now_ms) {
     if (l->heap_n > 0)
         next = MIN(next, l->heap[0]->due_ms);
     next = MIN(next, instances_leave(l, now_ms));
+    keep_pass(l, now_ms);
     tell(l);
     l->asked = false;
     return MIN(MIN(next, l->sweep_ms), retry);

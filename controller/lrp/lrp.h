@@ -133,6 +133,33 @@ uint64_t lrp_cell_changes(struct lrp *l, const char *cell_id, uint64_t *since,
                           bool *ret_more);
 uint64_t lrp_cell_version(const struct lrp *l, const char *cell_id);
 
+/* --- layers
+ * ----------------------------------------------------------------------------------------- */
+
+struct lrp_digests { /* sha256: 32 bytes each, one after another */
+    const uint8_t *p;
+    size_t n; /* how many */
+};
+struct lrp_holdings {
+    bool full_begin, full_end; /* a full list: what it does not name is not there */
+    bool gives;                /* other cells can fetch blobs there */
+    struct lrp_digests blobs, trees, gone_blobs, gone_trees;
+};
+/* What a cell holds of images: layers as registries have them (blobs, by digest) and unpacked
+ * (trees, by diff id). -ENOENT for a cell that is not known, -ENOMEM. */
+int lrp_cell_holds(struct lrp *l, const char *cell_id, const struct lrp_holdings *h);
+/* Ids (borrowed) of at most `max` cells that can give this blob, those of the asker's zone first. 0
+ * also when the asker is to run no image that has it and is not to keep it. */
+size_t lrp_locate(struct lrp *l, const char *cell_id, const uint8_t digest[32], const char **ids,
+                  size_t max);
+/* The blobs that this cell must keep so that each wanted image is whole on two cells. The version
+ * says what is in the list, which is in its set (lrp_cell_changes) as far as a newer version of the
+ * set tells of it; 0: nothing decided yet. */
+uint64_t lrp_keep_version(const struct lrp *l, const char *cell_id);
+/* From the from-th of it on, until `each` returns false. Returns whether it did. */
+bool lrp_keep_list(const struct lrp *l, const char *cell_id, uint32_t from,
+                   bool (*each)(void *arg, const uint8_t digest[32], uint64_t size), void *arg);
+
 /* --- routes
  * ---------------------------------------------------------------------------------------- */
 

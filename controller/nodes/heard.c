@@ -39,6 +39,7 @@ static bool is_sound(const Berth__ActualLrp *m) {
 void heard_report(struct node *node, struct hub_request *req, const Berth__Report *msg) {
     struct nodes *n = node->nodes;
     uint64_t now_ms = clock_mono_ms();
+    _cleanup_(layers_answer_fini) struct layers_answer answer = {0};
     Berth__ReportAck ack;
     berth__report_ack__init(&ack);
     ack.number = msg->number;
@@ -58,6 +59,9 @@ void heard_report(struct node *node, struct hub_request *req, const Berth__Repor
     int r = sound ? lrp_report(n->deps.lrp, node->peer->id_text, begins, ends, sound, sound_n,
                                now_ms, clock_wall_ns())
                   : -ENOMEM;
+    if (msg->holdings)
+        r = MIN(r, layers_heard(node, msg->holdings));
+    layers_answer(node, msg, &ack, &answer);
     if (ends) {
         node->in_full = false;
         node->full_ms = now_ms;

@@ -9,6 +9,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "common/bus/token.h"
 #include "controller/nodes/nodes.h"
 
 #define ANSWERS_A_TURN 100           /* see common/bus/times.h: 10-20 us of system calls each */
@@ -43,6 +44,15 @@ struct node {
     bool in_full;
     uint64_t full_ms;
 
+    /* layers.c */
+    bool in_holdings;
+    struct giver { /* where other cells fetch blobs from this one */
+        char address[NAME_MAX_BYTES + 1];
+        uint16_t port; /* 0: nowhere */
+        uint8_t key[BUS_KEY_SIZE], nonce[TOKEN_NONCE_SIZE];
+        uint64_t ahead_ms; /* of its clock to ours */
+    } giver;
+
     /* lines.c */
     uint64_t next_line;   /* number in this session */
     bool resumed;         /* no batch came in this session yet */
@@ -69,7 +79,7 @@ struct nodes {
     struct event *save_timer;
     bool unsaved;
     struct revoked *revoked;
-    uint64_t lines, lines_lost, lines_refused, instances_refused;
+    uint64_t lines, lines_lost, lines_refused, instances_refused, places_told;
 };
 
 /* --- watch.c */
@@ -81,6 +91,20 @@ void on_wait_timer(int fd, short what, void *arg);
 
 /* --- heard.c */
 void heard_report(struct node *node, struct hub_request *req, const Berth__Report *msg);
+
+/* --- layers.c */
+int layers_heard(struct node *node, const Berth__Holdings *h);
+/* The answers to what a report asks; they live in *a. */
+struct layers_answer {
+    struct told_places *places; /* owned, as is all of it */
+    Berth__Places **list;
+    Berth__Keep keep;
+    uint8_t *keep_blobs;
+    uint64_t *keep_sizes;
+};
+void layers_answer(struct node *node, const Berth__Report *msg, Berth__ReportAck *ack,
+                   struct layers_answer *a);
+void layers_answer_fini(struct layers_answer *a); /* guard for _cleanup_ */
 
 /* --- lines.c */
 void lines_session(struct node *node);

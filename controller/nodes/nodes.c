@@ -57,7 +57,7 @@ static void announce(struct node *node, const Berth__Hello *hello, uint64_t now_
     }
     if (lrp_cell_present(n->deps.lrp, &info, now_ms) == 0)
         node->present = true;
-    node->in_full = false;
+    node->in_full = node->in_holdings = false;
 }
 
 static void on_session(void *data, struct hub_peer *peer, const Berth__Hello *hello) {
@@ -124,6 +124,7 @@ void nodes_free(struct nodes *n) {
     struct node *node, *tmp;
     DL_FOREACH_SAFE (n->all, node, tmp) {
         free(node->last_lines);
+        mem_wipe(&node->giver, sizeof node->giver);
         free(node);
     }
     if (n->answer_timer)
@@ -214,6 +215,8 @@ void nodes_metrics(struct nodes *n, struct strbuf *out) {
         {"berth_log_lines_refused_total", "Malformed log lines.", n->lines_refused},
         {"berth_report_instances_refused_total", "Malformed instances in reports.",
          n->instances_refused},
+        {"berth_layer_places_total", "Times that a cell was told where it can fetch a layer.",
+         n->places_told},
     };
     for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
         metric_put(out, counters[i].name, "counter", counters[i].help, (double)counters[i].value);

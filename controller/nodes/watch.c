@@ -158,6 +158,8 @@ static bool answer(struct node *node) {
         page.reply.from = since;
         page.reply.to = to;
         page.reply.more = more;
+        if (node->peer->kind == BERTH__NODE_KIND__NODE_CELL)
+            page.reply.keep_version = lrp_keep_version(n->deps.lrp, node->peer->id_text);
         tell(node, &page.reply);
     }
     page_fini(&page);
