@@ -14,8 +14,8 @@ BUILD_PACKAGES=(gcc libc6-dev meson ninja-build pkg-config protobuf-c-compiler c
 # For the quickstart's registry and its look at the app.
 QUICKSTART_PACKAGES=(curl docker-registry skopeo)
 # For the tests beside these.
-TEST_PACKAGES=(busybox-static clang-14 clang-format-14 iproute2 jq libclang-rt-14-dev openssl procps
-    python3 sqlite3 umoci util-linux zstd)
+TEST_PACKAGES=(busybox-static clang-14 clang-format-14 dbus debootstrap iproute2 jq libclang-rt-14-dev
+    openssh-client openssh-server openssl procps python3 sqlite3 sudo systemd umoci util-linux zstd)
 # For the benchmarks' peers.
 BENCH_PACKAGES=(haproxy iptables netavark nginx-light podman wrk)
 
