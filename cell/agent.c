@@ -87,6 +87,15 @@ static void measure(struct tracked *t) {
     instance_set_stats(t->in, &told);
 }
 
+/* What the cell is about to stop itself is told to be stopping already, so that no router sends it
+ * anything by then. */
+void agent_tell(struct agent *a, Berth__ActualLrp *lrp) {
+    if (agent_gives_up_instances(a) && (lrp->state == BERTH__INSTANCE_STATE__INSTANCE_CLAIMED ||
+                                        lrp->state == BERTH__INSTANCE_STATE__INSTANCE_RUNNING))
+        lrp->state = BERTH__INSTANCE_STATE__INSTANCE_STOPPING;
+    sync_put(a->sync, lrp);
+}
+
 static void host_on_change(void *data, struct instance *in) {
     struct agent *a = data;
     struct tracked *t = instance_owner(in);
@@ -106,7 +115,7 @@ static void host_on_change(void *data, struct instance *in) {
     if (!a->sync)
         return; /* the agent is being freed */
     if (!t->acknowledged) {
-        sync_put(a->sync, &lrp);
+        agent_tell(a, &lrp);
     } else if (instance_state(in) == INSTANCE_DONE) {
         sync_touch(a->sync); /* what it held is free now */
         event_active(a->reap, EV_TIMEOUT, 0);
@@ -259,7 +268,7 @@ static void on_stats(evutil_socket_t fd, short what, void *arg) {
         Berth__ActualLrp lrp;
         measure(t);
         instance_describe(t->in, &lrp);
-        sync_put(a->sync, &lrp);
+        agent_tell(a, &lrp);
     }
 }
 
@@ -268,7 +277,7 @@ static void on_stats(evutil_socket_t fd, short what, void *arg) {
 static void on_wanted(void *data, const Berth__Assignment *assignment) {
     struct agent *a = data;
     struct error err = {0};
-    if (a->stopping || agent_find(a, assignment->instance_guid) ||
+    if (a->stopping || agent_gives_up_instances(a) || agent_find(a, assignment->instance_guid) ||
         has_ended(a, assignment->instance_guid))
         return;
     struct tracked *t = NULL;
@@ -443,7 +452,7 @@ void agent_free(struct agent *a) {
     logs_free(a->logs);
     outbox_free(a->outbox);
     records_free(a->records);
-    struct event *const events[] = {a->deadline, a->reap, a->stats, a->flush};
+    struct event *const events[] = {a->deadline, a->reap, a->stats, a->flush, a->evacuation_look};
     for (size_t i = 0; i < ARRAY_SIZE(events); i++)
         if (events[i])
             event_free(events[i]);

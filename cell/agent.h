@@ -22,8 +22,14 @@ int agent_new(struct agent **ret, struct event_base *loop, const struct settings
 void agent_free(struct agent *a);
 DEFINE_FREEP(agent)
 
-/* Sends the log lines that wait (a second at most), then ends the loop. */
+/* Sends the log lines that wait (a second at most), then ends the loop. Running containers run on,
+ * also when the cell was being emptied. */
 void agent_stop(struct agent *a);
+/* Empties the cell: the controller is told and starts everything elsewhere; what is left after
+ * drain_timeout is stopped; then the loop ends. Called again: goes on. */
+void agent_evacuate(struct agent *a);
+/* What is left is stopped now. False: the cell is not being emptied. */
+bool agent_hurry(struct agent *a);
 
 /* For daemon_ops. */
 const char *agent_health(struct agent *a);

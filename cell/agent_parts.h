@@ -14,6 +14,13 @@
 #include "cell/records.h"
 #include "cell/sync.h"
 
+enum evacuation {
+    EVACUATION_NONE,
+    EVACUATION_WAITING,  /* for the instances to run elsewhere */
+    EVACUATION_NOTICED,  /* for routers to hear that the rest is about to stop */
+    EVACUATION_STOPPING, /* for the rest to end */
+};
+
 #define ENDED_KEPT 1024 /* guids that have ended: an old page may still name them */
 
 /* An instance with what the agent keeps for it. */
@@ -43,6 +50,9 @@ struct agent {
     struct tracked *instances; /* oldest first */
     struct launch_defaults defaults;
     struct event *deadline, *stats, *reap, *flush;
+    enum evacuation evacuation;
+    struct event *evacuation_look;
+    uint64_t evacuation_end_ms; /* of its state */
     char ended[ENDED_KEPT][65]; /* a ring of guids */
     size_t ended_next;
     bool stopping;
@@ -55,10 +65,14 @@ struct tracked *agent_find(struct agent *a, const char *guid);
 /* A new instance, not begun. NULL: *err says why. */
 struct tracked *agent_track(struct agent *a, const Berth__Assignment *assignment,
                             struct error *err);
+void agent_tell(struct agent *a, Berth__ActualLrp *lrp); /* the controller */
 void agent_free_capacity(const struct agent *a, Berth__Capacity *ret);
 
 /* adopt.c: takes over every container and every outcome that an earlier agent left. */
 int agent_adopt(struct agent *a, struct error *err);
+
+/* evacuate.c: the cell itself is about to stop what runs: no state is told but that. */
+bool agent_gives_up_instances(const struct agent *a);
 
 /* setup.c */
 /* Two agents on one state directory would each undo what the other does: -EBUSY. */

@@ -35,7 +35,20 @@ static int fail(const char *what, const struct error *err) {
 
 static void on_stop(void *data) {
     struct cell *c = data;
-    agent_stop(c->agent); /* containers run on */
+    if (c->settings.drain)
+        agent_evacuate(c->agent);
+    else
+        agent_stop(c->agent); /* containers run on */
+}
+
+static bool on_hurry(void *data) {
+    struct cell *c = data;
+    return agent_hurry(c->agent);
+}
+
+static void on_evacuate(void *data) {
+    struct cell *c = data;
+    agent_evacuate(c->agent);
 }
 
 /* Reads the configuration again for the log's level and format; all else needs a restart. */
@@ -95,7 +108,15 @@ static enum job take_job(int *argc, char **argv) {
 
 int main(int argc, char **argv) {
     _cleanup_(cell_fini) struct cell cell = {.argv = argv};
-    const struct daemon_ops ops = {on_stop, on_reload, health, metrics, &cell};
+    const struct daemon_ops ops = {
+        .on_stop = on_stop,
+        .on_reload = on_reload,
+        .on_hurry = on_hurry,
+        .on_evacuate = on_evacuate,
+        .health = health,
+        .metrics = metrics,
+        .data = &cell,
+    };
     struct error err = {0};
     enum job job = take_job(&argc, argv);
     cell.argc = argc;

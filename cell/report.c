@@ -28,6 +28,7 @@ struct report {
     bool first;     /* its first page is still to come */
     bool under_way; /* a message awaits its answer */
     bool touched;
+    bool evacuating, evacuation_known;
     Berth__Report message;
     Berth__Capacity free;
     Berth__ActualLrp *page[PAGE_MAX];
@@ -140,6 +141,14 @@ void report_touch(struct report *r) {
     r->touched = true;
 }
 
+void report_evacuating(struct report *r) {
+    r->evacuating = r->touched = true;
+}
+
+bool report_evacuation_is_known(const struct report *r) {
+    return r->evacuation_known;
+}
+
 const Berth__Report *report_next(struct report *r, const Berth__Capacity *free) {
     struct entry *e;
     size_t n = 0, bytes = 0;
@@ -168,6 +177,7 @@ const Berth__Report *report_next(struct report *r, const Berth__Capacity *free) 
     r->message.instances = r->page;
     r->message.n_instances = n;
     r->message.free = &r->free;
+    r->message.evacuating = r->evacuating;
     r->first = false;
     r->under_way = true;
     r->touched = false;
@@ -180,6 +190,7 @@ void report_acknowledged(struct report *r, const Berth__ReportAck *ack) {
     struct entry *e, *tmp;
     bool taken = r->under_way && ack->number >= r->number;
     r->under_way = false;
+    r->evacuation_known |= taken && r->message.evacuating;
     DL_FOREACH_SAFE (r->entries, e, tmp) {
         bool done = taken && e->in_flight && !e->dirty && is_final(e->lrp);
         e->dirty |= e->in_flight && !taken;

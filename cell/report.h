@@ -35,5 +35,8 @@ const Berth__Report *report_next(struct report *r, const Berth__Capacity *free);
 void report_acknowledged(struct report *r, const Berth__ReportAck *ack);
 /* The free capacity changed: worth a message of its own. */
 void report_touch(struct report *r);
+/* From now on every message says that this cell is to be emptied. */
+void report_evacuating(struct report *r);
+bool report_evacuation_is_known(const struct report *r); /* one that said so was acknowledged */
 
 #endif

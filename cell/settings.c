@@ -71,6 +71,10 @@ static const struct option options[] = {
 
     {"log_buffer", OPTION_BYTES, AT(log_buffer), "4M", OUTBOX_BYTES_MIN, GIB,
      .help = "of app log lines on their way"},
+    {"drain", OPTION_BOOL, AT(drain), "no",
+     .help = "SIGTERM empties this cell first, as SIGUSR2 always does; no: containers run on"},
+    {"drain_timeout", OPTION_U64, AT(drain_timeout), "600", 0, 86400,
+     .help = "seconds to wait for instances to run elsewhere, then they are stopped"},
     {"admin", OPTION_STRING, AT(admin), "127.0.0.1:7410",
      .help = "/healthz, /metrics and /instances"},
     {"log_level", OPTION_STRING, AT(log_level), "info", .help = "debug, info, warn or error"},

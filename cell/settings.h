@@ -2,6 +2,7 @@
 #ifndef CELL_SETTINGS_H
 #define CELL_SETTINGS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/config.h"
@@ -19,6 +20,8 @@ struct settings {
     uint64_t default_disk, default_pids, default_nofile;
     uint64_t max_layer, max_image, max_entries, max_ratio, cache, pull_threads;
     uint64_t log_buffer;
+    bool drain;
+    uint64_t drain_timeout; /* seconds */
     char *admin, *log_level, *log_format;
     struct registry_config *registries;
 };

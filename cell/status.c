@@ -43,6 +43,8 @@ void agent_metrics(struct agent *a, struct strbuf *out) {
         uint64_t value;
     } rows[] = {
         {"berth_cell_connected", "gauge", "1 while watch and report stand.", sync_is_up(a->sync)},
+        {"berth_cell_evacuating", "gauge", "1 while this cell is being emptied.",
+         a->evacuation != EVACUATION_NONE},
         {"berth_cell_memory_mb", "gauge", "Memory for containers, in MB.", a->total.memory_mb},
         {"berth_cell_memory_free_mb", "gauge", "The part of it not held.", left.memory_mb},
         {"berth_cell_disk_mb", "gauge", "Disk for containers, in MB.", a->total.disk_mb},

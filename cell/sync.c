@@ -254,6 +254,15 @@ void sync_touch(struct sync *s) {
     after(s, REPORT, 0);
 }
 
+void sync_evacuating(struct sync *s) {
+    report_evacuating(s->report);
+    after(s, REPORT, 0);
+}
+
+bool sync_evacuation_is_known(const struct sync *s) {
+    return report_evacuation_is_known(s->report);
+}
+
 void sync_kick_logs(struct sync *s) {
     if (!s->logs_under_way && !event_pending(s->send_later[LOGS], EV_TIMEOUT, NULL))
         after(s, LOGS, 0);

@@ -47,7 +47,9 @@ DEFINE_FREEP(sync)
 
 void sync_put(struct sync *s, const Berth__ActualLrp *lrp); /* an instance's state is now this */
 void sync_remove(struct sync *s, const char *guid);
-void sync_touch(struct sync *s);       /* the free capacity changed */
+void sync_touch(struct sync *s);      /* the free capacity changed */
+void sync_evacuating(struct sync *s); /* told with every report from now on */
+bool sync_evacuation_is_known(const struct sync *s);
 void sync_kick_logs(struct sync *s);   /* the outbox has something to send */
 bool sync_is_up(const struct sync *s); /* watch and report stand */
 bool sync_is_wanted(const struct sync *s, const char *guid);

@@ -122,17 +122,21 @@ static void print_help(const struct config_spec *spec) {
 
 static int load_argument(struct loader *l, const char *arg) {
     const char *eq = strchr(arg, '=');
-    if (strncmp(arg, "--", 2) != 0 || !eq)
+    if (strncmp(arg, "--", 2) != 0)
         return error_set(l->err, -EINVAL, "\"%s\" is not of the form --key=value (see --help)",
                          arg);
-    _cleanup_(freep) char *key = str_ndup(arg + 2, (size_t)(eq - arg - 2));
+    size_t key_n = eq ? (size_t)(eq - arg - 2) : strlen(arg + 2);
+    _cleanup_(freep) char *key = str_ndup(arg + 2, key_n);
     if (!key)
         return error_set(l->err, -ENOMEM, "out of memory");
     const struct option *o = find_option(l->spec, key);
     if (!o)
         return error_set(l->err, -EINVAL, "unknown option --%s (see --help)", key);
+    if (!eq && o->type != OPTION_BOOL)
+        return error_set(l->err, -EINVAL, "\"%s\" is not of the form --key=value (see --help)",
+                         arg);
     l->seen[o - l->spec->options] = true;
-    return set_option(o, l->target, eq + 1, l->err);
+    return set_option(o, l->target, eq ? eq + 1 : "yes", l->err);
 }
 
 static int load_file(struct loader *l) {

@@ -1,7 +1,8 @@
 /* config.h - one INI file a daemon, every key also as --key=value; unknown keys are errors.
  *
  * A daemon describes its keys in one table; parsing, defaults, ranges, --help and --check-config
- * come from it. Keys use '_' or '-' alike. The command line wins over the file.
+ * come from it. Keys use '_' or '-' alike. The command line wins over the file; there, a bool's
+ * bare --key means yes.
  *
  *     # berth-router --config /etc/berth/router.ini --listen=127.0.0.1:8080
  *     listen = 127.0.0.1:8080

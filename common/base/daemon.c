@@ -22,7 +22,7 @@
 #define TIDY_WORTH_NS    20000000u /* less work than this touched little */
 #define MALLOC_ARENAS    2 /* a few workers seldom meet; an arena each would keep its peak */
 
-enum { ON_TERM, ON_INT, ON_HUP, EVENT_COUNT };
+enum { ON_TERM, ON_INT, ON_HUP, ON_USR2, EVENT_COUNT };
 
 struct daemon {
     struct event_base *loop; /* borrowed */
@@ -39,6 +39,10 @@ struct daemon {
 static void on_stop_signal(evutil_socket_t sig, short what, void *arg) {
     struct daemon *d = arg;
     (void)what;
+    if (d->stopping && d->ops.on_hurry && d->ops.on_hurry(d->ops.data)) {
+        log_info("stopping, in a hurry", "signal=%d", (int)sig);
+        return;
+    }
     if (d->stopping) {
         log_warn("second stop signal: leaving at once", "signal=%d", (int)sig);
         _exit(1);
@@ -54,6 +58,12 @@ static void on_reload_signal(evutil_socket_t sig, short what, void *arg) {
     (void)sig, (void)what;
     if (d->ops.on_reload)
         d->ops.on_reload(d->ops.data);
+}
+
+static void on_evacuate_signal(evutil_socket_t sig, short what, void *arg) {
+    struct daemon *d = arg;
+    (void)sig, (void)what;
+    d->ops.on_evacuate(d->ops.data);
 }
 
 static void on_watchdog(evutil_socket_t fd, short what, void *arg) {
@@ -151,8 +161,10 @@ static int watch_signals(struct daemon *d, struct error *err) {
     d->signals[ON_TERM] = evsignal_new(d->loop, SIGTERM, on_stop_signal, d);
     d->signals[ON_INT] = evsignal_new(d->loop, SIGINT, on_stop_signal, d);
     d->signals[ON_HUP] = evsignal_new(d->loop, SIGHUP, on_reload_signal, d);
+    if (d->ops.on_evacuate)
+        d->signals[ON_USR2] = evsignal_new(d->loop, SIGUSR2, on_evacuate_signal, d);
     for (int i = 0; i < EVENT_COUNT; i++)
-        if (!d->signals[i] || event_add(d->signals[i], NULL) < 0)
+        if (d->signals[i] ? event_add(d->signals[i], NULL) < 0 : i != ON_USR2 || d->ops.on_evacuate)
             return error_set(err, -ENOMEM, "cannot watch signals");
     uint64_t every_us;
     if (sd_watchdog_enabled(0, &every_us) > 0) {
@@ -195,6 +207,10 @@ void daemon_ready(struct daemon *d, const char *program) {
     footprint_trim();
     sd_notify(0, "READY=1");
     log_info("ready", "program=%s pid=%d", program, (int)getpid());
+}
+
+void daemon_extend_stop(unsigned seconds) {
+    sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%llu", seconds * 1000000ull);
 }
 
 static void raise_nofile(void) {

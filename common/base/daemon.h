@@ -1,9 +1,12 @@
 /* daemon.h - what every daemon's main() does alike: signals, readiness, the admin listener.
  *
- * SIGTERM/SIGINT: on_stop once (drain); a second one ends the process at once. SIGHUP: on_reload.
- * SIGPIPE is ignored. READY=1, STOPPING=1 and the watchdog go to systemd when it started us. */
+ * SIGTERM/SIGINT: on_stop once (drain); a second one hurries or ends the process at once. SIGHUP:
+ * on_reload. SIGUSR2: on_evacuate. SIGPIPE is ignored. READY=1, STOPPING=1 and the watchdog go to
+ * systemd when it started us. */
 #ifndef COMMON_BASE_DAEMON_H
 #define COMMON_BASE_DAEMON_H
+
+#include <stdbool.h>
 
 #include "common/base/error.h"
 #include "common/base/mem.h"
@@ -16,6 +19,9 @@ struct daemon;
 struct daemon_ops {
     void (*on_stop)(void *data);   /* begin to drain; end with event_base_loopexit() */
     void (*on_reload)(void *data); /* may be NULL */
+    /* A stop signal after on_stop. False, or NULL: there is nothing to hurry, end at once. */
+    bool (*on_hurry)(void *data);
+    void (*on_evacuate)(void *data); /* NULL: the signal is not taken */
     /* NULL when healthy, else why not, in a few words: GET /healthz answers 200 or 503 with it. */
     const char *(*health)(void *data);
     /* Adds Prometheus text (exposition format 0.0.4) for GET /metrics. */
@@ -35,6 +41,9 @@ int daemon_add_page(struct daemon *d, const char *path,
 
 /* All parts are up: tells systemd and logs "ready". */
 void daemon_ready(struct daemon *d, const char *program);
+
+/* While systemd stops us: wait for at least this long from now. Without it, nothing. */
+void daemon_extend_stop(unsigned seconds);
 
 /* First thing in main(): raises RLIMIT_NOFILE's soft limit to the hard one (more where the kernel
  * lets us) and keeps the allocator from holding an arena's peak for each thread. */

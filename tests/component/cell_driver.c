@@ -12,6 +12,7 @@
  *     full                               (a full report begins)
  *     report GUID STATE exit=N oom=B fault=B port=N reason=[...] detail=[...]
  *     free MEMORY_MB CONTAINERS
+ *     evacuating                         (the cell is to be emptied; each time it says so)
  *     log APP SOURCE INDEX OUT|ERR TEXT
  *     lost N
  * An instance that has ended leaves the set. The cell's Watch is answered only once its full report
@@ -239,6 +240,8 @@ static void on_report(struct hub_request *req, const Berth__Report *report) {
                a->instance_guid, states[a->state], a->exit_status, a->out_of_memory,
                a->platform_fault, a->n_ports ? a->ports[0]->host_port : 0, a->reason, a->detail);
     }
+    if (report->evacuating)
+        puts("evacuating");
     if (report->free)
         printf("free %llu %u\n", (unsigned long long)report->free->memory_mb,
                report->free->containers);

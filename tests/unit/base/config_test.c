@@ -77,6 +77,7 @@ START_TEST(mistakes_are_named) {
         {"threads = 4\n", NULL, "must be set"},
         {"listen_address = a\n", "--nothing=1", "unknown option --nothing"},
         {"listen_address = a\n", "stray", "--key=value"},
+        {"listen_address = a\n", "--threads", "--key=value"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct target t = {0};

@@ -176,6 +176,32 @@ START_TEST(a_large_cell_reports_in_pages) {
 }
 END_TEST
 
+START_TEST(that_the_cell_is_to_be_emptied_is_told_at_once_and_from_then_on) {
+    struct report *r = new_report();
+    const Berth__Report *m = report_next(r, &nothing);
+    ck_assert_ptr_null(m);
+    report_restart(r);
+    ck_assert(!report_next(r, &nothing)->evacuating);
+    report_evacuating(r);
+    ack(r, 1, false); /* of the one before */
+    ck_assert(!report_evacuation_is_known(r));
+    m = report_next(r, &nothing);
+    ck_assert_ptr_nonnull(m);
+    ck_assert(m->evacuating);
+    ack(r, m->number - 1, false);
+    ck_assert(!report_evacuation_is_known(r));
+    report_touch(r);
+    m = report_next(r, &nothing);
+    ck_assert(m->evacuating);
+    ack(r, m->number, false);
+    ck_assert(report_evacuation_is_known(r));
+    report_restart(r);
+    ck_assert(report_next(r, &nothing)->evacuating);
+    report_free(r);
+}
+END_TEST
+
 RUN_TESTS("cell/report", everything_first_then_changes_one_at_a_time, an_empty_cell_reports_too,
           an_end_is_repeated_until_it_is_acknowledged, an_end_that_changes_under_way_is_told_again,
-          a_controller_that_asks_gets_everything, a_large_cell_reports_in_pages)
+          a_controller_that_asks_gets_everything, a_large_cell_reports_in_pages,
+          that_the_cell_is_to_be_emptied_is_told_at_once_and_from_then_on)
