@@ -59,26 +59,30 @@ static int adopt_one(struct agent *a, struct found *f, struct error *err) {
     return 0;
 }
 
-/* A record without a container: its outcome is still to be told, or there is nothing to tell. */
+/* A record without a container: its outcome is still to be told, or there is nothing to tell. A
+ * task that may have run has one in any case. */
 static void on_record(void *arg, const char *guid) {
     struct agent *a = arg;
     if (agent_find(a, guid))
         return;
     Berth__InstanceRecord *record = records_read(a->records, guid);
+    const Berth__ActualLrp *outcome = !record           ? NULL
+                                      : record->outcome ? record->outcome
+                                                        : record->if_lost;
     struct tracked *t = NULL;
-    if (record && record->outcome && str_eq(record->outcome->instance_guid, guid)) {
+    if (outcome && str_eq(outcome->instance_guid, guid)) {
         Berth__DesiredLrp lrp = BERTH__DESIRED_LRP__INIT;
         Berth__Assignment assignment = BERTH__ASSIGNMENT__INIT;
-        lrp.process_guid = record->outcome->process_guid;
-        lrp.app_guid = record->outcome->app_guid;
-        lrp.memory_mb = record->outcome->memory_mb;
-        lrp.disk_mb = record->outcome->disk_mb;
-        assignment.instance_guid = record->outcome->instance_guid;
-        assignment.index = record->outcome->index;
+        lrp.process_guid = outcome->process_guid;
+        lrp.app_guid = outcome->app_guid;
+        lrp.memory_mb = outcome->memory_mb;
+        lrp.disk_mb = outcome->disk_mb;
+        assignment.instance_guid = outcome->instance_guid;
+        assignment.index = outcome->index;
         assignment.lrp = &lrp;
         t = agent_track(a, &assignment, NULL);
         if (t)
-            instance_adopt_outcome(t->in, record->outcome);
+            instance_adopt_outcome(t->in, outcome);
     }
     if (!t)
         records_forget(a->records, guid);

@@ -58,7 +58,8 @@ static void count_state(struct agent *a, struct tracked *t, const Berth__ActualL
     enum instance_state state = instance_state(t->in);
     a->counters.started += state == INSTANCE_STARTING;
     if (state == INSTANCE_DONE) {
-        bool crashed = lrp->state == BERTH__INSTANCE_STATE__INSTANCE_CRASHED;
+        bool crashed = lrp->state == BERTH__INSTANCE_STATE__INSTANCE_CRASHED &&
+                       *lrp->reason; /* a task that succeeded has none */
         a->counters.crashed += crashed;
         a->counters.stopped += !crashed;
         a->counters.platform_faults += crashed && lrp->platform_fault;
@@ -156,12 +157,15 @@ static void host_unfollow(void *data, struct instance *in) {
     t->follow = NULL;
 }
 
-static void host_keep(void *data, struct instance *in, const Berth__InstanceRecord *record) {
+static int host_keep(void *data, struct instance *in, const Berth__InstanceRecord *record) {
     struct agent *a = data;
     struct error err = {0};
-    if (records_keep(a->records, instance_guid(in), record, &err) < 0)
+    bool once = instance_assignment(in)->lrp->task; /* a host that comes back must still know it */
+    int r = records_keep(a->records, instance_guid(in), record, once, &err);
+    if (r < 0)
         log_error("cannot keep the record of an instance", "guid=%s why=%s", instance_guid(in),
                   log_quote(err.msg));
+    return r;
 }
 
 static const struct instance_host_ops host_ops = {

@@ -111,6 +111,15 @@ static Berth__Assignment *copy_assignment(const Berth__Assignment *a) {
     return berth__assignment__unpack(NULL, n, bytes);
 }
 
+static char *source_type_of(const Berth__DesiredLrp *lrp) {
+    if (*lrp->log_source)
+        return str_dup(lrp->log_source);
+    char *text = str_printf("APP/PROC/%s", lrp->process_type);
+    for (char *c = text; c && *c; c++)
+        *c = (char)toupper((unsigned char)*c);
+    return text;
+}
+
 int instance_new(struct instance **ret, const struct instance_deps *deps,
                  const Berth__Assignment *assignment, struct error *err) {
     _cleanup_(instance_freep) struct instance *in = mem_zalloc(sizeof *in);
@@ -125,11 +134,9 @@ int instance_new(struct instance **ret, const struct instance_deps *deps,
     size_t ports = in->assignment->lrp->n_ports;
     in->ports = mem_calloc(ports + 1, sizeof *in->ports);
     in->port_pointers = mem_calloc(ports + 1, sizeof *in->port_pointers);
-    in->source_type = str_printf("APP/PROC/%s", in->assignment->lrp->process_type);
+    in->source_type = source_type_of(in->assignment->lrp);
     if (!in->ports || !in->port_pointers || !in->source_type)
         return error_set(err, -ENOMEM, "out of memory");
-    for (char *c = in->source_type; *c; c++)
-        *c = (char)toupper((unsigned char)*c);
     in->since_wall_ns = deps->host->wall_ns(deps->host_data);
     *ret = TAKE_PTR(in);
     return 0;
@@ -308,6 +315,11 @@ static void describe(const struct instance *in, Berth__InstanceState state, Bert
 
 void instance_describe_end(const struct instance *in, Berth__ActualLrp *ret) {
     describe(in, end_of(in), ret);
+}
+
+void instance_describe_loss(const struct instance *in, Berth__ActualLrp *ret) {
+    describe(in, BERTH__INSTANCE_STATE__INSTANCE_CRASHED, ret);
+    ret->reason = (char *)(uintptr_t)INSTANCE_TASK_LOST;
 }
 
 void instance_describe(const struct instance *in, Berth__ActualLrp *ret) {

@@ -27,6 +27,8 @@ struct instance;
 #define INSTANCE_DESTROY_RETRY_MS 1000 /* doubling, up to the next */
 #define INSTANCE_DESTROY_MAX_MS   60000
 #define INSTANCE_REASON_MAX       1024 /* Diego cuts crash reasons there */
+#define INSTANCE_TASK_LOST                                                                         \
+    "its container was lost with its host or its cell, and its exit status with it"
 
 /* The parts of image.h, container.h and health.h that an instance uses: the functions of the same
  * name there, or fakes. */
@@ -71,7 +73,7 @@ struct instance_host_ops {
     void (*follow)(void *data, struct instance *in);   /* its container's log file, from now on */
     void (*unfollow)(void *data, struct instance *in); /* read the rest of it now */
     /* Keep this on disk before going on: it survives the agent. */
-    void (*keep)(void *data, struct instance *in, const Berth__InstanceRecord *record);
+    int (*keep)(void *data, struct instance *in, const Berth__InstanceRecord *record);
 };
 
 /* All borrowed: they outlive the instance. */

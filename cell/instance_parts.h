@@ -81,7 +81,8 @@ static inline void changed(struct instance *in) {
 
 /* instance.c */
 void instance_handle(struct instance *in, const struct happening *first);
-void instance_describe_end(const struct instance *in, Berth__ActualLrp *ret); /* as it is kept */
+void instance_describe_end(const struct instance *in, Berth__ActualLrp *ret);  /* as it is kept */
+void instance_describe_loss(const struct instance *in, Berth__ActualLrp *ret); /* of a task */
 
 /* instance_steps.c */
 void instance_end_health(struct instance *in);

@@ -41,16 +41,20 @@ void instance_set_reason(struct instance *in, const char *fmt, ...) {
         in->reason[n - 1] = 0;
 }
 
-static void keep(struct instance *in) {
+static int keep(struct instance *in) {
     Berth__InstanceRecord record = BERTH__INSTANCE_RECORD__INIT;
-    Berth__ActualLrp outcome;
+    Berth__ActualLrp outcome, loss;
     record.running_since_wall_ns = in->running_since_wall_ns;
     record.stop_wanted = in->stop_wanted;
     if (in->outcome != OUTCOME_NONE) {
         instance_describe_end(in, &outcome);
         record.outcome = &outcome;
     }
-    in->deps.host->keep(in->deps.host_data, in, &record);
+    if (lrp_of(in)->task) {
+        instance_describe_loss(in, &loss);
+        record.if_lost = &loss;
+    }
+    return in->deps.host->keep(in->deps.host_data, in, &record);
 }
 
 static void conclude(struct instance *in, int outcome) {
@@ -175,7 +179,8 @@ static bool is_platform_fault(int code) {
 }
 
 static void not_created(struct instance *in, const char *what) {
-    in->platform_fault = is_platform_fault(in->failure.code);
+    bool may_have_run = in->failure.code == -EOWNERDEAD;
+    in->platform_fault = is_platform_fault(in->failure.code) && !(lrp_of(in)->task && may_have_run);
     instance_set_reason(in, "failed to create container: %s%s", what, in->failure.msg);
     say(in, "CELL", ERR, "Cell %s failed to create container for instance %s: %s%s",
         in->deps.cell_name, instance_guid(in), what, in->failure.msg);
@@ -207,6 +212,10 @@ enum event_kind instance_do_create(struct instance *in, const struct happening *
             (double)in->pull_bytes / MEGABYTE, took);
     }
     snprintf(in->detail, sizeof in->detail, "creating the container");
+    if (lrp_of(in)->task && keep(in) < 0) { /* its process may run from here on, and only once */
+        error_set(&in->failure, -EIO, "cannot note on disk that the task begins");
+        return failed(in, -EIO, &in->failure);
+    }
     r = launch_prepare(&launch, in->assignment, in->lease, in->deps.defaults,
                        in->deps.host->wall_ns(in->deps.host_data), &in->failure);
     if (r == 0)
@@ -377,7 +386,7 @@ static void tell_exit(struct instance *in, const struct container_exit *exit) {
     in->exit_status = exit->status;
     in->out_of_memory = *oom != 0;
     if (exit->unknown) {
-        in->platform_fault = !in->stop_wanted && !*in->reason;
+        in->platform_fault = !in->stop_wanted && !*in->reason && !lrp_of(in)->task;
         say(in, NULL, ERR, "Exit status unknown: the container's monitor has died");
         if (!*in->reason)
             instance_set_reason(in,
@@ -387,7 +396,8 @@ static void tell_exit(struct instance *in, const struct container_exit *exit) {
     }
     say(in, NULL, OUT, "Exit status %d%s%s", exit->status,
         in->killed ? " (exceeded 10s graceful shutdown interval)" : "", oom);
-    if (!*in->reason)
+    bool succeeded = lrp_of(in)->task && exit->status == 0;
+    if (!*in->reason && !succeeded)
         instance_set_reason(in, "%s: Exited with status %d%s", in->source_type, exit->status, oom);
 }
 

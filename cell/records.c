@@ -39,13 +39,13 @@ void records_free(struct records *r) {
 }
 
 int records_keep(struct records *r, const char *guid, const Berth__InstanceRecord *record,
-                 struct error *err) {
+                 bool durable, struct error *err) {
     size_t n = berth__instance_record__get_packed_size(record);
     _cleanup_(freep) uint8_t *bytes = malloc(n ? n : 1);
     if (!bytes)
         return error_set(err, -ENOMEM, "out of memory");
     berth__instance_record__pack(record, bytes);
-    return fs_write_quick(r->dir, guid, 0600, bytes, n, err);
+    return (durable ? fs_write_atomic : fs_write_quick)(r->dir, guid, 0600, bytes, n, err);
 }
 
 Berth__InstanceRecord *records_read(struct records *r, const char *guid) {

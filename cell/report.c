@@ -186,7 +186,7 @@ const Berth__Report *report_next(struct report *r, const Berth__Capacity *free) 
     return &r->message;
 }
 
-void report_acknowledged(struct report *r, const Berth__ReportAck *ack) {
+bool report_acknowledged(struct report *r, const Berth__ReportAck *ack) {
     struct entry *e, *tmp;
     bool taken = r->under_way && ack->number >= r->number;
     r->under_way = false;
@@ -202,4 +202,5 @@ void report_acknowledged(struct report *r, const Berth__ReportAck *ack) {
     }
     if (ack->want_full)
         report_restart(r);
+    return taken;
 }

@@ -31,8 +31,8 @@ void report_restart(struct report *r);
 /* The next message, borrowed until the next call; NULL while one is under way or there is nothing
  * to tell. */
 const Berth__Report *report_next(struct report *r, const Berth__Capacity *free);
-/* The answer to the message under way. */
-void report_acknowledged(struct report *r, const Berth__ReportAck *ack);
+/* The answer to the message under way. False: it was not taken, all of it is to be told again. */
+bool report_acknowledged(struct report *r, const Berth__ReportAck *ack);
 /* The free capacity changed: worth a message of its own. */
 void report_touch(struct report *r);
 /* From now on every message says that this cell is to be emptied. */

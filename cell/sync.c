@@ -106,8 +106,10 @@ static void on_report_open(void *data, const Berth__HelloAck *ack) {
 
 static void on_report_reply(void *data, const ProtobufCMessage *msg) {
     struct sync *s = data;
-    report_acknowledged(s->report, (const Berth__ReportAck *)msg);
-    send_report(s);
+    if (report_acknowledged(s->report, (const Berth__ReportAck *)msg))
+        send_report(s);
+    else
+        after(s, REPORT, SYNC_RETRY_MS); /* the controller cannot write it down just now */
 }
 
 static void on_report_down(void *data, const char *why) {

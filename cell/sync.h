@@ -22,7 +22,7 @@ struct sync;
 #define SYNC_LOGS_TIMEOUT_MS 10000 /* an ack withheld that long: the conversation opens again */
 #define SYNC_FIRST_CREDIT    (64u << 10)  /* bytes of a first batch, before an ack gives credit */
 #define SYNC_MAX_BATCH       (192u << 10) /* of the 256 kB that a Logs message may have */
-#define SYNC_RETRY_MS        1000 /* after a reply that cannot be taken, or without credit */
+#define SYNC_RETRY_MS        1000 /* after a reply that cannot be taken, without credit, not taken */
 
 struct sync_ops {
     struct wanted_ops wanted;                       /* its `data` too */

@@ -119,7 +119,7 @@ int wanted_check(const Berth__Assignment *a, struct error *err) {
     if (!lrp || !lrp->image)
         return error_set(err, -EPROTO, "instance %s has no image", a->instance_guid);
     if (!is_text(lrp->app_guid) || !is_text(lrp->process_guid) || !is_text(lrp->process_type) ||
-        !is_text(lrp->image->reference) || !is_text(lrp->workdir))
+        !is_text(lrp->image->reference) || !is_text(lrp->workdir) || !is_text(lrp->log_source))
         return error_set(err, -EPROTO, "instance %s has text that is no UTF-8", a->instance_guid);
     for (size_t i = 0; i < lrp->n_ports; i++)
         if (lrp->ports[i] < 1 || lrp->ports[i] > 65535)

@@ -90,7 +90,8 @@ void container_engine_set_ops(struct container_engine *e, const struct container
 
 /* Makes and starts a container. `done` comes once: `c` lives until container_destroy()'s callback;
  * or NULL with `err`, everything undone: -EINVAL for what the user can mend (unknown USER, command
- * not found: the text says it as Cloud Foundry's launcher would), else the platform's fault. */
+ * not found: the text says it as Cloud Foundry's launcher would), else the platform's fault;
+ * -EOWNERDEAD: and its process may have been started before it was killed again. */
 int container_create(struct container_engine *e, const struct container_spec *spec,
                      void (*done)(void *arg, struct container *c, const struct error *err),
                      void *arg, struct error *err);

@@ -56,6 +56,7 @@ struct creation {
     char *program;                    /* what argv[0] names */
     int root;                         /* the root file system */
     unsigned running;                 /* stages under way */
+    bool may_have_run;                /* its process, for a moment */
     struct error errors[STAGE_COUNT]; /* each stage writes its own */
     uint32_t step_us[STAGE_COUNT][STEPS_MAX];
     uint64_t began_ns;
@@ -209,6 +210,7 @@ static int step_firewall(struct container *c, struct error *err) {
 }
 
 static int step_run(struct container *c, struct error *err) {
+    c->creation->may_have_run = true;
     return monitor_start(c->engine->runtime, c->id, c->dir, &c->main, &c->monitor, err);
 }
 
@@ -315,6 +317,8 @@ static void done_undone(void *arg) {
         cause = m->errors[i];
     if (!cause.code)
         error_set(&cause, -ECANCELED, "the cell is stopping");
+    if (m->may_have_run)
+        cause.code = -EOWNERDEAD;
     container_forget(c);
     m->done(m->arg, NULL, &cause);
     creation_free(m);

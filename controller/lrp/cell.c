@@ -146,7 +146,9 @@ bool lrp_cell_reported(const struct lrp *l, const char *cell_id) {
 static void lose_instance(struct lrp *l, struct instance *in, uint64_t now_ms) {
     struct slot *s = instance_slot(in);
     if (in->role == ROLE_OLD)
-        return;         /* of an evacuating cell: it is being replaced already */
+        return; /* of an evacuating cell: it is being replaced already */
+    if (in->task)
+        task_instance_lost(l, in, true);
     if (!s || s->old) { /* of no use, or itself a replacement: the first one stays */
         instance_withdraw(l, in, now_ms);
         return;

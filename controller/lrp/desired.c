@@ -41,7 +41,7 @@ static void desired_freep(struct desired **p) {
     desired_destroy(*p);
 }
 
-static struct desired *desired_make(const struct lrp_desired *from) {
+struct desired *desired_make(const struct lrp_desired *from) {
     _cleanup_(desired_freep) struct desired *d = mem_zalloc(sizeof *d);
     if (!d)
         return NULL;
@@ -215,6 +215,7 @@ void lrp_desired_complete(struct lrp *l, uint64_t now_ms) {
             if (in->undecided)
                 report_decide(l, in, now_ms);
         }
+        tasks_missing(l, l->cells[i], now_ms);
         if (l->cells[i]->reported)
             cell_note_changed(l, l->cells[i]); /* its Watch waited for this */
     }

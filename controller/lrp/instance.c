@@ -15,7 +15,7 @@ struct instance *instance_find(struct lrp *l, const char *guid) {
 }
 
 struct slot *instance_slot(const struct instance *in) {
-    return in->role == ROLE_NONE ? NULL : &in->process->slots[in->index];
+    return in->process ? &in->process->slots[in->index] : NULL;
 }
 
 struct instance *instance_new(struct lrp *l, const char *guid, struct desired *desired,
@@ -67,6 +67,8 @@ static void leave_now(struct lrp *l, struct instance *in) {
 
 void instance_free(struct lrp *l, struct instance *in) {
     struct cell *c = in->cell;
+    if (in->task)
+        task_instance_lost(l, in, c->suspect);
     leave_now(l, in);
     release(l, in);
     if (in->state == LRP_CLAIMED)
@@ -92,7 +94,7 @@ void instance_set_state(struct lrp *l, struct instance *in, enum lrp_state state
         in->cell->starting--;
     if (state == LRP_CLAIMED)
         in->cell->starting++;
-    if (in->role != ROLE_NONE && (in->state == LRP_RUNNING || state == LRP_RUNNING))
+    if (in->process && (in->state == LRP_RUNNING || state == LRP_RUNNING))
         routes_touch(l, in->process);
     in->state = state;
     in->since_ms = now_ms;
@@ -124,6 +126,10 @@ void instance_make_old(struct lrp *l, struct instance *in, uint64_t now_ms) {
 
 static void leave_slot(struct lrp *l, struct instance *in, uint64_t now_ms) {
     struct slot *s = instance_slot(in);
+    if (in->role == ROLE_TASK) {
+        in->role = ROLE_NONE;
+        in->cell->tombstones++;
+    }
     if (!s)
         return;
     if (in->state == LRP_RUNNING)
@@ -172,6 +178,8 @@ uint64_t instances_leave(struct lrp *l, uint64_t now_ms) {
 }
 
 void instance_gone(struct lrp *l, struct instance *in, uint64_t now_ms) {
+    if (in->task)
+        task_instance_lost(l, in, false);
     if (in->role != ROLE_NONE || in->leaving) {
         leave_slot(l, in, now_ms);
         leave_now(l, in);

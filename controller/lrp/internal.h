@@ -35,6 +35,7 @@
 /* Diego's converger: a failed placement is tried again after 30 s; ours also when room appears, at
  * most once a second. */
 #define PLACE_RETRY_MS  30000u
+#define TASK_TRIES      3 /* to start a task: dr:jobs/bbs/spec max_task_retries */
 #define GROWTH_RETRY_MS 1000u
 /* lrp_converge() is wanted at least this often while cells are present, so that a gap in its calls
  * tells that it was we who slept. */
@@ -97,7 +98,7 @@ struct process {          /* what a group wants */
     UT_hash_handle hh;
 };
 
-enum role { ROLE_NONE, ROLE_PRIMARY, ROLE_OLD };
+enum role { ROLE_NONE, ROLE_PRIMARY, ROLE_OLD, ROLE_TASK };
 
 struct instance {
     char guid[GUID_SIZE];
@@ -111,7 +112,8 @@ struct instance {
     bool leaving;         /* in lrp.leaving: out of its slot, still in its cell's set */
     uint64_t leave_ms;    /* when it may leave that set, too */
     struct instance *leave_prev, *leave_next;
-    struct process *process; /* NULL in role NONE */
+    struct process *process; /* NULL in the roles NONE and TASK */
+    struct task *task;       /* whose one start it is, also while it is stopped; else NULL */
     struct desired *desired; /* a reference */
     struct cell *cell;
     uint32_t memory_mb, disk_mb;
@@ -123,6 +125,25 @@ struct instance {
     size_t port_count;
     double cpu;
     uint64_t memory_bytes, disk_bytes, log_rate_bytes_s;
+    UT_hash_handle hh;
+};
+
+struct task {                      /* see task.c */
+    struct desired *desired;       /* owned; its guid, names and what its cell gets; owner NULL */
+    struct instance *in;           /* NULL: not placed, or its cell has not spoken yet */
+    char instance_guid[GUID_SIZE]; /* "" while it is not placed */
+    char *cell_id;                 /* owned; where that is */
+    enum lrp_task_state state;
+    char *cancel;                          /* owned; why it is to end; NULL: it is not */
+    char *reason;                          /* owned; why it waits or failed */
+    unsigned tries;                        /* to start it, so far */
+    uint64_t retry_at_ms;                  /* while waiting: not before */
+    struct cell *avoid;                    /* could not start it; borrowed */
+    bool waiting, place_failed, retry_now; /* as in struct slot and process */
+    bool unsaved;                          /* what is noted of it is older */
+    bool unsaid;                           /* placed, not noted yet: no cell has heard of it */
+    struct task *prev, *next;              /* lrp.waiting_tasks */
+    struct task *unsaved_prev, *unsaved_next;
     UT_hash_handle hh;
 };
 
@@ -197,6 +218,11 @@ struct lrp {
     struct process **heap; /* by due_ms */
     size_t heap_n, heap_cap;
 
+    struct task *tasks;         /* by guid */
+    struct task *waiting_tasks; /* for a place, in order of arrival */
+    struct task *unsaved_tasks; /* to be noted */
+    bool unheard;               /* some were placed before this run and may still be heard of */
+
     struct cell *cells_by_id;
     struct cell **cells;
     size_t cell_count, cell_cap;
@@ -227,6 +253,7 @@ void desired_unref(struct lrp *l, struct desired *d);
 struct desired *desired_find(struct lrp *l, const char *process_guid);
 /* A stand-in for an LRP that nobody desires, so that its instance has names. */
 struct desired *desired_unknown(const char *process_guid, const char *app_guid);
+struct desired *desired_make(const struct lrp_desired *from);
 int process_grow(struct process *p, uint32_t slots, uint64_t now_ms);
 void process_free(struct lrp *l, struct process *p);
 
@@ -289,8 +316,29 @@ void cell_returned(struct lrp *l, struct cell *c, uint64_t now_ms); /* it was si
 /* An instance that the brain did not start: takes its slot if that is free, else is withdrawn. */
 void report_decide(struct lrp *l, struct instance *in, uint64_t now_ms);
 
+/* --- task.c */
+struct task *task_find(const struct lrp *l, const char *guid);
+void task_free(struct lrp *l, struct task *t);
+bool task_is_due(const struct task *t, uint64_t now_ms);
+int task_place(struct lrp *l, struct task *t, struct cell *c, uint64_t now_ms);
+void task_not_placed(struct lrp *l, struct task *t, const char *text, uint64_t now_ms);
+/* Of in->task: its cell says that it runs, or how it ended (`in` may be freed) ... */
+void task_running(struct lrp *l, struct instance *in);
+void task_ended(struct lrp *l, struct instance *in, const Berth__ActualLrp *m, uint64_t now_ms);
+/* ... or nothing will be heard of it any more. */
+void task_instance_lost(struct lrp *l, struct instance *in, bool with_its_cell);
+/* What cells say of tasks that were placed before this run. */
+void task_decide(struct lrp *l, struct task *t, struct instance *in, uint64_t now_ms);
+void task_heard_ended(struct lrp *l, struct task *t, struct cell *c, const Berth__ActualLrp *m,
+                      uint64_t now_ms);
+void tasks_missing(struct lrp *l, struct cell *c, uint64_t now_ms); /* its report is whole */
+void tasks_settled(struct lrp *l);                                  /* all had their chance */
+/* Has noted what is not yet. <0: it could not be. */
+int tasks_save(struct lrp *l, uint64_t now_ms);
+
 /* --- place.c */
 void place_all(struct lrp *l, struct todo *todo, uint64_t now_ms);
+uint64_t place_tasks(struct lrp *l, uint64_t now_ms); /* when to look again */
 
 /* --- routes.c */
 int routes_map(struct lrp *l, struct process *p, const struct lrp_route *routes, size_t n);
@@ -299,6 +347,7 @@ void routes_touch(struct lrp *l, struct process *p); /* its endpoints are others
 void route_free(struct route *r);
 
 /* --- view.c */
+void view_desired(const struct desired *d, struct lrp_actual *ret);
 void view_instance(const struct instance *in, struct lrp_actual *ret);
 void view_slot(const struct process *p, uint32_t index, struct lrp_actual *ret);
 void lrp_event(struct lrp *l, const char *kind, const struct lrp_actual *a, const char *text);

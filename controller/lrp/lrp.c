@@ -23,6 +23,8 @@ int lrp_new(struct lrp **ret, const struct lrp_config *config, const struct lrp_
 void lrp_free(struct lrp *l) {
     if (!l)
         return;
+    while (l->tasks)
+        task_free(l, l->tasks);
     for (size_t i = 0; i < l->cell_count; i++) {
         struct instance *in, *tmp;
         DL_FOREACH_SAFE (l->cells[i]->changes, in, tmp) {
@@ -87,12 +89,13 @@ static uint64_t settle(struct lrp *l, uint64_t now_ms) {
     l->route_version++; /* an empty table, too, is something to tell */
     l->routes_changed = true;
     sweep(l);
+    tasks_settled(l);
     return NEVER;
 }
 
 /* Room appeared: whoever waits for it may try, at most once a second. */
 static uint64_t retry_waiting(struct lrp *l, uint64_t now_ms) {
-    if (!l->grew || !l->waiting)
+    if (!l->grew || (!l->waiting && !l->waiting_tasks))
         return NEVER;
     if (now_ms < l->growth_retry_ms)
         return l->growth_retry_ms;
@@ -102,6 +105,8 @@ static uint64_t retry_waiting(struct lrp *l, uint64_t now_ms) {
         p->retry_now = true;
         process_dirty(l, p);
     }
+    for (struct task *t = l->waiting_tasks; t; t = t->next)
+        t->retry_now = true;
     return NEVER;
 }
 
@@ -165,6 +170,9 @@ uint64_t lrp_converge(struct lrp *l, uint64_t now_ms) {
         next = MIN(next, now_ms + TICK_MS);
     if (l->heap_n > 0)
         next = MIN(next, l->heap[0]->due_ms);
+    next = MIN(next, place_tasks(l, now_ms));
+    if (tasks_save(l, now_ms) < 0)
+        next = MIN(next, now_ms + TICK_MS);
     next = MIN(next, instances_leave(l, now_ms));
     keep_pass(l, now_ms);
     tell(l);

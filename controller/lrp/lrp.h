@@ -20,6 +20,7 @@
 
 struct lrp;
 struct lrp_actual;
+struct lrp_task_note;
 
 /* What the brain tells its owner. Called from inside lrp_* functions: only note it down.
  * on_cell_changed and on_routes_changed come from lrp_converge() only. */
@@ -30,8 +31,13 @@ struct lrp_ops {
     void (*on_work)(void *data);
     /* Something for the app's events and log. `kind`: "crash" | "placed" | "place-failed" |
      * "running" | "stopped" | "cell-lost" | "evacuating" (a replacement of `a` is on its way) |
-     * "not-evacuated" (there is no room for one); `a` and `text` borrowed. */
+     * "not-evacuated" (there is no room for one) |
+     * "task-waits" (of a task: a->process_type is its name); `a` and `text` borrowed. */
     void (*on_event)(void *data, const char *kind, const struct lrp_actual *a, const char *text);
+    /* What is to be known of these tasks whatever happens next: write it down at once. 0: all of it
+     * is durable. <0: nothing of it need be; it is asked again, and until then no cell is told what
+     * depends on it, nor that its report was taken. Comes from lrp_converge() and lrp_report(). */
+    int (*on_tasks)(void *data, const struct lrp_task_note *notes, size_t n);
     void (*new_guid)(void *data, char buf[static GUID_SIZE]);
     void *data;
 };
@@ -88,6 +94,45 @@ void lrp_undesire(struct lrp *l, const char *group, uint64_t now_ms);
 void lrp_desired_complete(struct lrp *l, uint64_t now_ms);
 /* Stops this one instance; convergence makes a new one, with no crash counted. -ENOENT. */
 int lrp_restart_instance(struct lrp *l, const char *group, uint32_t index, uint64_t now_ms);
+
+/* --- tasks ---------------------------------------------------------------------------------------
+ *
+ * A task is started at most once. It is placed like an instance, of which it has one. Where it is
+ * placed is written down (on_tasks) before its cell is told, and how it ended before its cell may
+ * forget it: neither a controller nor a cell that dies runs it twice, or loses how it ended. One
+ * that is on a cell that falls silent has failed. One that finds no room, or whose cell says that
+ * its process was never started, is placed again, three times in all. */
+
+enum lrp_task_state {
+    LRP_TASK_PENDING, /* also while its image is being fetched */
+    LRP_TASK_RUNNING,
+    LRP_TASK_SUCCEEDED, /* ended by itself, with status 0 */
+    LRP_TASK_FAILED,
+};
+
+/* What is to be remembered of a task: the last word counts. All borrowed. */
+struct lrp_task_note {
+    const char *guid, *app_guid, *name;
+    enum lrp_task_state state;
+    const char *instance_guid, *cell_id; /* of its one instance; "" while it is not placed */
+    const char *reason;                  /* of FAILED, else "" */
+};
+
+struct lrp_task {
+    const char *guid, *name, *app_guid, *app_name;
+    uint32_t memory_mb, disk_mb;
+    const void *run_info; /* packed Berth__DesiredLrp, its process_guid the task's; copied */
+    size_t run_info_n;
+    const char *instance_guid, *cell_id; /* as last noted; NULL or "" for none */
+    bool began;                          /* was noted as RUNNING */
+};
+/* Runs the task, or goes on with one that an earlier brain placed: those must be given before the
+ * first report and lrp_desired_complete(). One that is known is left alone. */
+int lrp_task_run(struct lrp *l, const struct lrp_task *task, uint64_t now_ms, struct error *err);
+/* Ends it FAILED with this reason, unless it ends by itself before its cell has stopped it. */
+void lrp_task_cancel(struct lrp *l, const char *guid, const char *reason, uint64_t now_ms);
+/* Nobody wants to know of it any more: it is stopped, and nothing is noted. */
+void lrp_task_forget(struct lrp *l, const char *guid, uint64_t now_ms);
 
 /* --- cells ---------------------------------------------------------------------------------------
  */
@@ -225,6 +270,7 @@ struct lrp_totals {
     uint64_t desired, running, claimed, unclaimed, crashed, suspect, cells;
     uint64_t cells_silent, cells_evacuating; /* drained ones that are gone are not silent */
     uint64_t evacuating;                     /* instances that are still to leave their cells */
+    uint64_t tasks_pending, tasks_running;
 };
 void lrp_totals(const struct lrp *l, struct lrp_totals *ret);
 

@@ -50,7 +50,7 @@ static double share(const struct lrp *l, const struct cell *c, const struct imag
     return im && c->held_mark == l->held_mark ? (double)c->held_bytes / (double)im->bytes : 0;
 }
 
-static struct cell *pick(struct lrp *l, const struct slot *s, const struct need *need,
+static struct cell *pick(struct lrp *l, const struct cell *avoid, const struct need *need,
                          const struct image *im, struct misfit *ret) {
     struct cell *best = NULL;
     bool best_avoided = false;
@@ -67,7 +67,7 @@ static struct cell *pick(struct lrp *l, const struct slot *s, const struct need 
         }
         if (!fits(c, need, ret))
             continue;
-        bool avoided = c == s->avoid;
+        bool avoided = c == avoid;
         uint32_t zone = c->zone->mark == l->mark ? c->zone->mark_count : 0;
         if (best && (avoided != best_avoided ? avoided : zone > best_zone))
             continue;
@@ -220,6 +220,56 @@ static int item_order(const void *pa, const void *pb) {
     return a->index < b->index ? -1 : a->index > b->index;
 }
 
+/* This size was too much for every cell already. */
+static const struct misfit *known_misfit(const struct misfit *failed, size_t n,
+                                         const struct need *need) {
+    for (size_t i = 0; i < n; i++)
+        if (failed[i].need.memory_mb == need->memory_mb && failed[i].need.disk_mb == need->disk_mb)
+            return &failed[i];
+    return NULL;
+}
+
+/* A task has no like from which it should be kept apart. */
+uint64_t place_tasks(struct lrp *l, uint64_t now_ms) {
+    struct misfit failed[MISFITS];
+    size_t failed_n = 0;
+    uint64_t next = NEVER;
+    const struct image *marked_image = NULL;
+    struct task *t, *tmp;
+    if (!l->complete)
+        return NEVER;
+    l->mark++;
+    DL_FOREACH_SAFE (l->waiting_tasks, t, tmp) {
+        if (!task_is_due(t, now_ms)) {
+            next = MIN(next, t->retry_at_ms);
+            continue;
+        }
+        struct need need = {t->desired->memory_mb, t->desired->disk_mb};
+        const struct misfit *known = known_misfit(failed, failed_n, &need);
+        struct misfit misfit = {.need = need};
+        struct cell *c = NULL;
+        if (!known) {
+            if (marked_image != t->desired->image)
+                image_mark_held(l, t->desired->image, HELD_AT_ALL);
+            marked_image = t->desired->image;
+            c = pick(l, t->avoid, &need, marked_image, &misfit);
+        }
+        if (c) {
+            if (task_place(l, t, c, now_ms) < 0)
+                next = MIN(next, now_ms + TICK_MS); /* no memory: later */
+            continue;
+        }
+        if (!known && failed_n < MISFITS)
+            failed[failed_n++] = misfit;
+        char text[400];
+        misfit_text(known ? known : &misfit, text, sizeof text);
+        uint64_t retry_at_ms = now_ms + PLACE_RETRY_MS;
+        task_not_placed(l, t, text, now_ms);
+        next = MIN(next, retry_at_ms);
+    }
+    return next;
+}
+
 void place_all(struct lrp *l, struct todo *todo, uint64_t now_ms) {
     struct misfit failed[MISFITS];
     size_t failed_n = 0;
@@ -230,11 +280,7 @@ void place_all(struct lrp *l, struct todo *todo, uint64_t now_ms) {
     for (size_t i = 0; i < todo->n; i++) {
         struct process *p = todo->items[i].process;
         struct need need = {p->want->memory_mb, p->want->disk_mb};
-        const struct misfit *known = NULL;
-        for (size_t k = 0; k < failed_n && !known; k++)
-            if (failed[k].need.memory_mb == need.memory_mb &&
-                failed[k].need.disk_mb == need.disk_mb)
-                known = &failed[k];
+        const struct misfit *known = known_misfit(failed, failed_n, &need);
         struct misfit misfit = {.need = need};
         struct cell *c = NULL;
         if (!known) {
@@ -244,7 +290,7 @@ void place_all(struct lrp *l, struct todo *todo, uint64_t now_ms) {
             if (marked_image != p->want->image)
                 image_mark_held(l, p->want->image, HELD_AT_ALL);
             marked_image = p->want->image;
-            c = pick(l, &p->slots[todo->items[i].index], &need, marked_image, &misfit);
+            c = pick(l, p->slots[todo->items[i].index].avoid, &need, marked_image, &misfit);
         }
         if (c) {
             if (place_on(l, p, todo->items[i].index, c, now_ms) < 0)

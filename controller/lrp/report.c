@@ -48,7 +48,7 @@ static int set_facts(struct lrp *l, struct instance *in, const Berth__ActualLrp 
         in->disk_bytes = m->stats->disk_bytes;
         in->log_rate_bytes_s = m->stats->log_rate_bytes_s;
     }
-    if (moved && in->state == LRP_RUNNING && in->role != ROLE_NONE)
+    if (moved && in->state == LRP_RUNNING && in->process)
         routes_touch(l, in->process);
     return 0;
 }
@@ -71,6 +71,8 @@ static int hear_alive(struct lrp *l, struct instance *in, const Berth__ActualLrp
     enum lrp_state state = alive_state(m->state);
     if (was == LRP_CLAIMED || state == LRP_STOPPING) /* a life goes one way: else an old word */
         instance_set_state(l, in, state, now_ms);
+    if (in->role == ROLE_TASK && in->state == LRP_RUNNING)
+        task_running(l, in);
     if (in->role == ROLE_PRIMARY && in->state == LRP_RUNNING) {
         instance_running(l, in, now_ms);
         if (was != LRP_RUNNING)
@@ -94,7 +96,12 @@ static bool is_better(const struct instance *a, const struct instance *b) {
 }
 
 void report_decide(struct lrp *l, struct instance *in, uint64_t now_ms) {
+    struct task *t = task_find(l, in->desired->process_guid);
     in->undecided = false;
+    if (t) {
+        task_decide(l, t, in, now_ms);
+        return;
+    }
     if (!in->desired->owner && desired_find(l, in->desired->process_guid)) { /* known by now */
         struct desired *unknown = in->desired;
         in->desired = desired_ref(desired_find(l, unknown->process_guid));
@@ -142,6 +149,9 @@ static int hear_unknown(struct lrp *l, struct cell *c, const Berth__ActualLrp *m
                  m->state != BERTH__INSTANCE_STATE__INSTANCE_STOPPED;
     bool crashed = m->state == BERTH__INSTANCE_STATE__INSTANCE_CRASHED;
     struct desired *d = desired_find(l, m->process_guid);
+    struct task *t = task_find(l, m->process_guid);
+    if (t && !alive)
+        task_heard_ended(l, t, c, m, now_ms);
     if (!alive && !(crashed && crash_news && d && m->index < d->owner->instances))
         return 0; /* ended, and of no interest */
     if (crashed) {
@@ -184,9 +194,16 @@ static int hear(struct lrp *l, struct cell *c, const Berth__ActualLrp *m, bool c
     case BERTH__INSTANCE_STATE__INSTANCE_STOPPING:
         return hear_alive(l, in, m, now_ms);
     case BERTH__INSTANCE_STATE__INSTANCE_CRASHED:
-        instance_crashed(l, in, m, now_ms);
+        if (in->task)
+            task_ended(l, in, m, now_ms);
+        else
+            instance_crashed(l, in, m, now_ms);
         return 0;
     case BERTH__INSTANCE_STATE__INSTANCE_STOPPED:
+        if (in->task) {
+            task_ended(l, in, m, now_ms);
+            return 0;
+        }
         lrp_instance_event(l, "stopped", in, m->reason);
         instance_gone(l, in, now_ms);
         return 0;
@@ -214,6 +231,7 @@ static void end_full(struct lrp *l, struct cell *c, uint64_t now_ms) {
         if (in->undecided && l->complete)
             report_decide(l, in, now_ms);
     }
+    tasks_missing(l, c, now_ms);
     cell_note_changed(l, c);
 }
 
@@ -240,5 +258,5 @@ int lrp_report(struct lrp *l, const char *cell_id, bool full_begin, bool full_en
         r = MIN(r, hear(l, c, instances[i], crash_news, now_ms, now_wall_ns));
     if (full_end && c->in_full)
         end_full(l, c, now_ms);
-    return r;
+    return MIN(r, tasks_save(l, now_ms));
 }

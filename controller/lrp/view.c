@@ -16,7 +16,7 @@ const struct instance *slot_serving(const struct slot *s) {
     return s->old && s->old->state == LRP_RUNNING ? s->old : NULL;
 }
 
-static void view_desired(const struct desired *d, struct lrp_actual *ret) {
+void view_desired(const struct desired *d, struct lrp_actual *ret) {
     *ret = (struct lrp_actual){
         .app_guid = d->app_guid,
         .process = d->process,
@@ -153,6 +153,8 @@ void lrp_totals(const struct lrp *l, struct lrp_totals *ret) {
                 *(s && s->crashed ? &ret->crashed : &ret->unclaimed) += 1;
         }
     }
+    for (const struct task *t = l->tasks; t; t = t->hh.next)
+        *(t->state == LRP_TASK_RUNNING ? &ret->tasks_running : &ret->tasks_pending) += 1;
     for (size_t i = 0; i < l->cell_count; i++)
         count_cell(l->cells[i], ret);
 }

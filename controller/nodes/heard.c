@@ -42,8 +42,6 @@ void heard_report(struct node *node, struct hub_request *req, const Berth__Repor
     _cleanup_(layers_answer_fini) struct layers_answer answer = {0};
     Berth__ReportAck ack;
     berth__report_ack__init(&ack);
-    ack.number = msg->number;
-
     _cleanup_(freep) Berth__ActualLrp **sound = mem_calloc(msg->n_instances + 1, sizeof *sound);
     size_t sound_n = 0;
     for (size_t i = 0; sound && i < msg->n_instances; i++) {
@@ -59,6 +57,8 @@ void heard_report(struct node *node, struct hub_request *req, const Berth__Repor
     int r = sound ? lrp_report(n->deps.lrp, node->peer->id_text, begins, ends, sound, sound_n,
                                now_ms, clock_wall_ns())
                   : -ENOMEM;
+    /* what could not be taken must not be forgotten by the cell */
+    ack.number = r < 0 && r != -ESTALE && r != -ENOENT ? 0 : msg->number;
     if (msg->holdings)
         r = MIN(r, layers_heard(node, msg->holdings));
     layers_answer(node, msg, &ack, &answer);

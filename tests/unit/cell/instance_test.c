@@ -30,6 +30,7 @@ struct world {
     bool has_container;
     int creates, made, destroys, gone, stops, kills, leases, follows, unfollows;
     int finals; /* outcomes kept */
+    bool keep_fails;
     Berth__InstanceState last_told;
     struct strbuf lines, states;
     Berth__InstanceRecord *record; /* as kept */
@@ -187,7 +188,7 @@ static void unfollow(void *data, struct instance *in) {
     w->unfollows++;
 }
 
-static void keep(void *data, struct instance *in, const Berth__InstanceRecord *record) {
+static int keep(void *data, struct instance *in, const Berth__InstanceRecord *record) {
     (void)data, (void)in;
     size_t n = berth__instance_record__get_packed_size(record);
     _cleanup_(freep) uint8_t *bytes = malloc(n + 1);
@@ -197,6 +198,7 @@ static void keep(void *data, struct instance *in, const Berth__InstanceRecord *r
     w->record = berth__instance_record__unpack(NULL, n, bytes);
     ck_assert_ptr_nonnull(w->record);
     w->finals += record->outcome != NULL;
+    return w->keep_fails ? -ENOSPC : 0;
 }
 
 static const struct image_ops images = {fake_pull, fake_cancel, fake_adopt, fake_release};
@@ -694,6 +696,115 @@ START_TEST(a_restarted_agent_goes_on_where_the_last_one_was) {
 }
 END_TEST
 
+/* --- tasks --- */
+
+static void setup_task(struct world *world) {
+    Berth__Assignment *a = assignment();
+    setup(world);
+    instance_free(w->in);
+    a->lrp->task = true;
+    a->lrp->log_source = (char *)(uintptr_t) "APP/TASK/migrate";
+    a->lrp->n_ports = 0;
+    const struct instance_deps deps = {.images = &images,
+                                       .runtime = &runtime,
+                                       .health = &health,
+                                       .host = &host,
+                                       .defaults = &defaults,
+                                       .cell_name = "cell-1",
+                                       .address = "192.0.2.1"};
+    ck_assert_int_eq(instance_new(&w->in, &deps, a, NULL), 0);
+}
+
+START_TEST(a_task_that_ends_with_status_0_has_no_reason_and_any_other_has_one) {
+    struct world world;
+    setup_task(&world);
+    run();
+    ck_assert_int_eq(w->health_config.type, HEALTH_PROCESS);
+    exits(0, false);
+    ck_assert_int_eq(told().state, BERTH__INSTANCE_STATE__INSTANCE_CRASHED);
+    ck_assert_str_eq(told().reason, "");
+    ck_assert(said("APP/TASK/migrate OUT: Exit status 0\n"));
+    destroyed(true);
+    teardown();
+
+    setup_task(&world);
+    run();
+    exits(3, false);
+    ck_assert_str_eq(told().reason, "APP/TASK/migrate: Exited with status 3");
+    ck_assert_int_eq(told().exit_status, 3);
+    destroyed(true);
+    teardown();
+
+    setup_task(&world);
+    run();
+    instance_stop(w->in);
+    exits(0, false);
+    destroyed(true);
+    ck_assert_int_eq(told().state, BERTH__INSTANCE_STATE__INSTANCE_STOPPED);
+    teardown();
+}
+END_TEST
+
+START_TEST(that_a_task_may_have_run_is_on_disk_before_it_can) {
+    struct world world;
+    setup_task(&world);
+    instance_begin(w->in);
+    ck_assert_ptr_null(w->record);
+    pulled();
+    ck_assert_ptr_nonnull(w->record);
+    ck_assert_int_eq(w->record->if_lost->state, BERTH__INSTANCE_STATE__INSTANCE_CRASHED);
+    ck_assert_str_eq(w->record->if_lost->reason, INSTANCE_TASK_LOST);
+    ck_assert(!w->record->if_lost->platform_fault);
+    created();
+    w->health.on_healthy(w->health.data);
+    ck_assert_ptr_nonnull(w->record->if_lost); /* whatever else is kept */
+    ck_assert_uint_ne(w->record->running_since_wall_ns, 0);
+    exits(0, false);
+    destroyed(true);
+    teardown();
+
+    setup_task(&world); /* what cannot be noted is not begun */
+    w->keep_fails = true;
+    instance_begin(w->in);
+    pulled();
+    ck_assert_int_eq(w->creates, 0);
+    ck_assert(told().platform_fault);
+    teardown();
+}
+END_TEST
+
+START_TEST(a_task_is_the_platforms_fault_only_if_it_never_ran) {
+    struct world world;
+    setup_task(&world);
+    instance_begin(w->in);
+    pull_fails(-ECONNREFUSED, "so it was");
+    ck_assert(told().platform_fault);
+    teardown();
+
+    setup_task(&world);
+    instance_begin(w->in);
+    pulled();
+    create_fails(-ENOSPC, "no room");
+    ck_assert(told().platform_fault);
+    teardown();
+
+    setup_task(&world);
+    instance_begin(w->in);
+    pulled();
+    create_fails(-EOWNERDEAD, "its state cannot be written");
+    ck_assert_int_eq(told().state, BERTH__INSTANCE_STATE__INSTANCE_CRASHED);
+    ck_assert(!told().platform_fault && *told().reason);
+    teardown();
+
+    setup_task(&world);
+    run();
+    instance_exited(w->in, &(struct container_exit){.unknown = true});
+    ck_assert(!told().platform_fault && *told().reason);
+    destroyed(true);
+    teardown();
+}
+END_TEST
+
 /* --- any order --- */
 
 /* Everything that may happen next in this world, one of it chosen. */
@@ -793,4 +904,7 @@ RUN_TESTS("cell/instance", an_instance_is_pulled_created_healthy_and_stopped,
           an_unknown_user_is_the_apps_fault, what_fails_at_once_fails_as_well,
           a_stop_is_heard_in_every_state_before_running, a_lost_exit_status_is_not_the_apps_fault,
           progress_is_told_in_the_log_and_in_the_report,
-          a_restarted_agent_goes_on_where_the_last_one_was, any_order_of_events_ends_well)
+          a_restarted_agent_goes_on_where_the_last_one_was,
+          a_task_that_ends_with_status_0_has_no_reason_and_any_other_has_one,
+          that_a_task_may_have_run_is_on_disk_before_it_can,
+          a_task_is_the_platforms_fault_only_if_it_never_ran, any_order_of_events_ends_well)

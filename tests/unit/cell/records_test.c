@@ -27,9 +27,9 @@ START_TEST(records_outlive_their_keeper) {
     ck_assert_int_eq(records_open(&r, dir, NULL), 0);
     outcome.reason = (char *)(uintptr_t) "why not";
     record.running_since_wall_ns = 5;
-    ck_assert_int_eq(records_keep(r, "a", &record, NULL), 0);
+    ck_assert_int_eq(records_keep(r, "a", &record, false, NULL), 0);
     record.outcome = &outcome;
-    ck_assert_int_eq(records_keep(r, "a", &record, NULL), 0);
+    ck_assert_int_eq(records_keep(r, "a", &record, false, NULL), 0);
     records_free(r);
 
     ck_assert_int_eq(records_open(&r, dir, NULL), 0);

@@ -21,6 +21,7 @@
 #define MAX_CELLS      8
 #define MAX_CONTAINERS 256
 #define MAX_ROUTES     64
+#define MAX_TASKS      64
 
 struct container { /* on a cell; kept after its end until the controller took note */
     char guid[GUID_SIZE], process_guid[96];
@@ -30,8 +31,18 @@ struct container { /* on a cell; kept after its end until the controller took no
     bool named;    /* by the answer that is being read */
     bool told;     /* its end is acknowledged */
     bool fault;
+    bool succeeds; /* its end, as CRASHED: with status 0 and no reason, as of a task */
     uint32_t memory_mb;
     uint64_t since_ms;
+};
+
+struct sim_task { /* as its owner noted it, and what became of it in truth */
+    char guid[GUID_SIZE], instance_guid[GUID_SIZE], cell_id[16], reason[128];
+    enum lrp_task_state state;
+    uint32_t memory_mb;
+    bool wanted, canceled;
+    int begun;                  /* how often its process was started */
+    bool ended_well, ended_ill; /* by itself */
 };
 
 struct sim_cell {
@@ -61,6 +72,10 @@ struct cluster {
     struct sim_route routes[MAX_ROUTES]; /* the router's table */
     size_t route_count;
     uint64_t route_version, route_epoch;
+    struct sim_task tasks[MAX_TASKS]; /* durable */
+    size_t task_count;
+    bool disk_full; /* nothing can be noted */
+    int notes;
     struct strbuf events; /* "kind:index:text;" */
     int crashes, placed, lost;
     struct sim_cell *reading; /* whose Watch is being answered */
@@ -89,11 +104,37 @@ static inline void new_guid(void *data, char buf[static GUID_SIZE]) {
     snprintf(buf, GUID_SIZE, "%08u-0000-4000-8000-000000000000", ++c->guids);
 }
 
+static inline struct sim_task *task_of(struct cluster *c, const char *guid) {
+    for (size_t i = 0; i < c->task_count; i++)
+        if (str_eq(c->tasks[i].guid, guid))
+            return &c->tasks[i];
+    return NULL;
+}
+
+static inline int on_tasks(void *data, const struct lrp_task_note *notes, size_t n) {
+    struct cluster *c = data;
+    if (c->disk_full)
+        return -ENOSPC;
+    for (size_t i = 0; i < n; i++) {
+        struct sim_task *t = task_of(c, notes[i].guid);
+        must(t != NULL);
+        must(t->state < LRP_TASK_SUCCEEDED); /* an end is told once */
+        must(!*notes[i].instance_guid == !*notes[i].cell_id);
+        t->state = notes[i].state;
+        snprintf(t->instance_guid, sizeof t->instance_guid, "%s", notes[i].instance_guid);
+        snprintf(t->cell_id, sizeof t->cell_id, "%s", notes[i].cell_id);
+        snprintf(t->reason, sizeof t->reason, "%s", notes[i].reason);
+        c->notes++;
+    }
+    return 0;
+}
+
 static inline void cluster_brain(struct cluster *c) {
     const struct lrp_ops ops = {.on_cell_changed = on_cell_changed,
                                 .on_routes_changed = on_routes_changed,
                                 .on_work = on_work,
                                 .on_event = on_event,
+                                .on_tasks = on_tasks,
                                 .new_guid = new_guid,
                                 .data = c};
     c->epoch++;
@@ -147,6 +188,39 @@ static inline void cluster_desire_in(struct cluster *c, const char *group, const
 static inline void cluster_desire(struct cluster *c, const char *process, const char *version,
                                   uint32_t instances, uint32_t memory_mb) {
     cluster_desire_in(c, NULL, process, version, instances, memory_mb);
+}
+
+static inline void cluster_give_task(struct cluster *c, const struct sim_task *t) {
+    const struct lrp_task task = {.guid = t->guid,
+                                  .name = "migrate",
+                                  .app_guid = "app",
+                                  .app_name = "app",
+                                  .memory_mb = t->memory_mb,
+                                  .disk_mb = 10,
+                                  .run_info = t->guid,
+                                  .run_info_n = strlen(t->guid) + 1,
+                                  .instance_guid = t->instance_guid,
+                                  .cell_id = t->cell_id,
+                                  .began = t->state == LRP_TASK_RUNNING};
+    must(lrp_task_run(c->lrp, &task, c->now, NULL) == 0);
+    if (t->canceled)
+        lrp_task_cancel(c->lrp, t->guid, "task was cancelled", c->now);
+}
+
+static inline struct sim_task *cluster_run_task(struct cluster *c, uint32_t memory_mb) {
+    must(c->task_count < MAX_TASKS);
+    struct sim_task *t = &c->tasks[c->task_count++];
+    *t = (struct sim_task){.memory_mb = memory_mb, .wanted = true};
+    snprintf(t->guid, sizeof t->guid, "task-%zu", c->task_count);
+    cluster_give_task(c, t);
+    return t;
+}
+
+/* What a controller that starts finds on disk. */
+static inline void cluster_give_tasks(struct cluster *c) {
+    for (size_t i = 0; i < c->task_count; i++)
+        if (c->tasks[i].wanted && c->tasks[i].state < LRP_TASK_SUCCEEDED)
+            cluster_give_task(c, &c->tasks[i]);
 }
 
 /* --- a cell's side --- */
@@ -225,7 +299,7 @@ static inline void cell_hello(struct cluster *c, struct sim_cell *s) {
 }
 
 /* Reports all (`full`) or all again as changes; `lose_ack`: the cell does not learn that it was
- * taken. */
+ * taken, nor does it while the controller's disk is full. */
 static inline void cell_report(struct cluster *c, struct sim_cell *s, bool lose_ack) {
     Berth__ActualLrp msgs[MAX_CONTAINERS], *list[MAX_CONTAINERS];
     Berth__PortMapping ports[MAX_CONTAINERS], *port_list[MAX_CONTAINERS];
@@ -245,25 +319,29 @@ static inline void cell_report(struct cluster *c, struct sim_cell *s, bool lose_
         msgs[i].address = s->address;
         msgs[i].ports = &port_list[i];
         msgs[i].n_ports = 1;
-        msgs[i].exit_status = 1;
-        msgs[i].reason = (char *)"Exited with status 1";
+        msgs[i].exit_status = k->succeeds ? 0 : 1;
+        msgs[i].reason = (char *)(k->succeeds ? "" : "Exited with status 1");
         msgs[i].platform_fault = k->fault;
         msgs[i].memory_mb = k->memory_mb;
         msgs[i].since_wall_ns = k->since_ms * 1000000;
     }
     size_t half = s->n / 2;
+    int r;
     if (!s->session)
         cell_hello(c, s);
     lrp_cell_evacuating(c->lrp, s->id, s->evacuating, c->now);
     if (!s->was_full) {
-        must(lrp_report(c->lrp, s->id, true, false, list, half, c->now, c->now * 1000000) == 0);
+        r = lrp_report(c->lrp, s->id, true, false, list, half, c->now, c->now * 1000000);
         if (lose_ack && c->now % 3 == 0)
             return; /* broken off in the middle */
-        must(lrp_report(c->lrp, s->id, false, true, list + half, s->n - half, c->now,
-                        c->now * 1000000) == 0);
+        if (r == 0)
+            r = lrp_report(c->lrp, s->id, false, true, list + half, s->n - half, c->now,
+                           c->now * 1000000);
     } else {
-        must(lrp_report(c->lrp, s->id, false, false, list, s->n, c->now, c->now * 1000000) == 0);
+        r = lrp_report(c->lrp, s->id, false, false, list, s->n, c->now, c->now * 1000000);
     }
+    must(r == 0 || (c->disk_full && r == -ENOSPC));
+    lose_ack |= r < 0;
     if (lose_ack) {
         s->session = false;
         return;
@@ -304,12 +382,15 @@ static inline void cell_watch(struct cluster *c, struct sim_cell *s, int page, b
 }
 
 /* What runs goes on by one state. */
-static inline void cell_progress(const struct cluster *c, struct sim_cell *s) {
+static inline void cell_progress(struct cluster *c, struct sim_cell *s) {
     for (size_t i = 0; i < s->n; i++) {
         struct container *k = &s->containers[i];
         if (k->state == BERTH__INSTANCE_STATE__INSTANCE_CLAIMED) {
+            struct sim_task *t = task_of(c, k->process_guid);
             k->state = BERTH__INSTANCE_STATE__INSTANCE_RUNNING;
             k->since_ms = c->now;
+            if (t)
+                must(++t->begun == 1); /* what all of this is about */
         } else if (k->state == BERTH__INSTANCE_STATE__INSTANCE_STOPPING) {
             k->state = BERTH__INSTANCE_STATE__INSTANCE_STOPPED;
         }
@@ -439,7 +520,9 @@ static inline void check_cell(const struct cell *c) {
         must(in->role != ROLE_OLD || c->suspect || c->evacuating);
         must(in->role != ROLE_PRIMARY || !c->suspect);
         must(!in->leaving || (in->role == ROLE_NONE && in->counted && !c->suspect));
-        if (in->role != ROLE_NONE) {
+        must((in->role == ROLE_TASK) <= (in->task != NULL && in->counted));
+        must(!in->task || in->task->in == in);
+        if (in->process) {
             const struct slot *s = &in->process->slots[in->index];
             must((in->role == ROLE_PRIMARY ? s->primary : s->old) == in);
             must(in->counted);
@@ -465,6 +548,11 @@ static inline void cluster_check(const struct cluster *c) {
             must(!s->old || s->old->desired == p->want);
             must(!(s->primary && s->crashed));
         }
+    }
+    for (const struct task *t = l->tasks; t; t = t->hh.next) {
+        must(!t->in || (t->in->task == t && str_eq(t->in->guid, t->instance_guid)));
+        must(!t->in || str_eq(t->in->cell->id, t->cell_id));
+        must(!t->waiting || !t->in);
     }
     for (size_t i = 1; i < l->heap_n; i++)
         must(l->heap[(i - 1) / 2]->due_ms <= l->heap[i]->due_ms);
