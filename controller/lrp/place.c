@@ -16,9 +16,10 @@ struct need {
 /* What no cell could give, for the text. */
 struct misfit {
     struct need need;
-    size_t evacuating; /* cells that were not asked */
+    size_t evacuating, silent; /* cells that were not asked */
     size_t cells, no_memory, no_disk, no_container;
     uint64_t memory_mb, disk_mb; /* the most that is free anywhere */
+    uint64_t containers;         /* of all cells */
 };
 
 #define MISFITS 16 /* sizes that failed in this batch: room only shrinks while placing */
@@ -34,6 +35,7 @@ static bool fits(const struct cell *c, const struct need *need, struct misfit *r
     ret->no_container += no_container;
     ret->memory_mb = MAX(ret->memory_mb, memory);
     ret->disk_mb = MAX(ret->disk_mb, disk);
+    ret->containers += c->containers;
     return !no_memory && !no_disk && !no_container;
 }
 
@@ -59,10 +61,9 @@ static struct cell *pick(struct lrp *l, const struct cell *avoid, const struct n
     size_t at = l->cell_count ? rng_below(&l->rng, l->cell_count) : 0; /* ties: any of them */
     for (size_t k = 0; k < l->cell_count; k++, at = at + 1 == l->cell_count ? 0 : at + 1) {
         struct cell *c = l->cells[at];
-        if (!c->present || !c->reported || c->suspect)
-            continue;
-        if (c->evacuating) {
-            ret->evacuating++;
+        if (!c->present || !c->reported || c->suspect || c->evacuating) {
+            ret->silent += c->suspect;
+            ret->evacuating += c->evacuating && !c->suspect;
             continue;
         }
         if (!fits(c, need, ret))
@@ -82,20 +83,27 @@ static struct cell *pick(struct lrp *l, const struct cell *avoid, const struct n
     return best;
 }
 
+static void no_cell_text(const struct misfit *m, char *buf, size_t n) {
+    _cleanup_(strbuf_fini) struct strbuf but = {0};
+    if (m->evacuating > 0)
+        strbuf_printf(&but, "%zu being evacuated", m->evacuating);
+    if (m->silent > 0)
+        strbuf_printf(&but, "%s%zu silent", but.n ? ", " : "", m->silent);
+    snprintf(buf, n, "found no compatible cell: no cell takes instances%s%s%s", but.n ? " (" : "",
+             but.n ? but.p : "", but.n ? ")" : "");
+}
+
+/* Diego's words name only what every cell is short of; the numbers are ours. */
 static void misfit_text(const struct misfit *m, char *buf, size_t n) {
+    _cleanup_(strbuf_fini) struct strbuf names = {0}, numbers = {0};
     if (m->cells == 0) {
-        if (m->evacuating > 0)
-            snprintf(buf, n, "found no compatible cell: %s being evacuated",
-                     m->evacuating == 1 ? "the only one that is connected is"
-                                        : "all that are connected are");
-        else
-            snprintf(buf, n, "found no compatible cell: no cell is connected");
+        no_cell_text(m, buf, n);
         return;
     }
-    _cleanup_(strbuf_fini) struct strbuf names = {0}, numbers = {0};
     if (m->no_container == m->cells) {
         strbuf_puts(&names, "containers");
-        strbuf_puts(&numbers, "every cell is full of containers");
+        strbuf_printf(&numbers, "none of %llu container places free",
+                      (unsigned long long)m->containers);
     }
     if (m->no_disk == m->cells) {
         strbuf_printf(&names, "%sdisk", names.n ? ", " : "");
@@ -114,8 +122,8 @@ static void misfit_text(const struct misfit *m, char *buf, size_t n) {
                  numbers.p, m->cells, m->cells == 1 ? "" : "s");
     else
         snprintf(buf, n,
-                 "insufficient resources (%llu MB of memory and %llu MB of disk needed; none of "
-                 "%zu cells has both free)",
+                 "insufficient resources (%llu MB of memory, %llu MB of disk and a container "
+                 "needed; each of %zu cells is short of one of them)",
                  (unsigned long long)m->need.memory_mb, (unsigned long long)m->need.disk_mb,
                  m->cells);
 }

@@ -47,7 +47,7 @@ struct sim_task { /* as its owner noted it, and what became of it in truth */
 
 struct sim_cell {
     char id[16], address[24];
-    uint64_t memory_mb, version, epoch;
+    uint64_t memory_mb, disk_mb, version, epoch;
     uint32_t max_containers;
     const char *zone;
     bool cut, session, was_full, evacuating;
@@ -152,6 +152,7 @@ static inline void cluster_init(struct cluster *c, size_t cells, uint64_t memory
         snprintf(s->id, sizeof s->id, "cell-%zu", i);
         snprintf(s->address, sizeof s->address, "10.0.0.%zu", i + 1);
         s->memory_mb = memory_mb;
+        s->disk_mb = 100000;
         s->max_containers = 100;
         s->zone = "z1";
     }
@@ -286,7 +287,7 @@ static inline void cell_info(const struct sim_cell *s, struct lrp_cell_info *ret
                                   .zone = s->zone,
                                   .address = s->address,
                                   .memory_mb = s->memory_mb,
-                                  .disk_mb = 100000,
+                                  .disk_mb = s->disk_mb,
                                   .containers = s->max_containers};
 }
 

@@ -111,7 +111,7 @@ START_TEST(an_evacuating_cell_gets_nothing_new) {
     cluster_desire(&c, "q", "v1", 1, 100);
     cluster_run(&c, 1);
     ck_assert_str_eq(look("q").reason,
-                     "found no compatible cell: all that are connected are being evacuated");
+                     "found no compatible cell: no cell takes instances (2 being evacuated)");
     c.cells[1].evacuating = false; /* at once, not when the next try is due */
     cluster_run(&c, 4);
     ck_assert_int_eq(look("q").state, LRP_RUNNING);

@@ -407,74 +407,6 @@ START_TEST(a_crash_while_the_controller_was_away_is_told) {
 }
 END_TEST
 
-/* --- placement --- */
-
-START_TEST(instances_spread_over_zones_and_cells) {
-    start(6, 10000);
-    for (int i = 0; i < 6; i++)
-        c.cells[i].zone = i < 4 ? "z1" : "z2";
-    cluster_run(&c, 1);
-    cluster_desire(&c, "p", "v1", 6, 100);
-    cluster_run(&c, 5);
-    size_t z1 = 0, z2 = 0;
-    for (int i = 0; i < 6; i++)
-        *(i < 4 ? &z1 : &z2) += c.cells[i].n;
-    ck_assert_uint_eq(z1, 3);
-    ck_assert_uint_eq(z2, 3);
-    for (int i = 0; i < 6; i++)
-        ck_assert_uint_le(c.cells[i].n, 2);
-    cluster_fini(&c);
-}
-END_TEST
-
-START_TEST(index_0_of_every_app_comes_first_when_room_is_short) {
-    start(1, 300);
-    cluster_run(&c, 2);
-    cluster_desire(&c, "big", "v1", 3, 100);
-    cluster_desire(&c, "p", "v1", 1, 50);
-    cluster_desire(&c, "q", "v1", 1, 50);
-    cluster_run(&c, 4);
-    ck_states("p", "R");
-    ck_states("q", "R");
-    ck_states("big", "RRu");
-    cluster_fini(&c);
-}
-END_TEST
-
-START_TEST(a_failed_placement_says_what_is_missing_in_numbers) {
-    static const struct {
-        uint64_t memory, containers;
-        uint32_t need;
-        const char *text;
-    } rows[] = {
-        {1000, 100, 2000,
-         "insufficient resources: memory (2000 MB of memory needed, at most 1000 MB free on any "
-         "one of 2 cells)"},
-        {1000, 0, 100,
-         "insufficient resources: containers (every cell is full of containers on any one of 2 "
-         "cells)"},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        start(2, rows[i].memory);
-        c.cells[0].max_containers = c.cells[1].max_containers = (uint32_t)rows[i].containers;
-        cluster_run(&c, 1);
-        cluster_desire(&c, "p", "v1", 1, rows[i].need);
-        cluster_run(&c, 1);
-        struct found f = look("p");
-        if (rows[i].containers > 0)
-            ck_assert_str_eq(f.reasons[0], rows[i].text);
-        else
-            ck_assert(str_starts(f.reasons[0], "insufficient resources: containers"));
-        cluster_fini(&c);
-    }
-    start(0, 0);
-    cluster_desire(&c, "p", "v1", 1, 10);
-    cluster_run(&c, 1);
-    ck_assert_str_eq(look("p").reasons[0], "found no compatible cell: no cell is connected");
-    cluster_fini(&c);
-}
-END_TEST
-
 /* --- sets and pages --- */
 
 START_TEST(a_set_is_told_in_pages_that_end) {
@@ -676,9 +608,7 @@ RUN_TESTS("lrp/lrp", desired_instances_start_run_and_get_a_route,
           a_restarted_brain_adopts_what_runs_and_starts_nothing_twice,
           a_restarted_brain_waits_for_known_cells_but_not_for_ever,
           what_is_no_longer_desired_stops_only_when_all_desired_are_known,
-          a_crash_while_the_controller_was_away_is_told, instances_spread_over_zones_and_cells,
-          index_0_of_every_app_comes_first_when_room_is_short,
-          a_failed_placement_says_what_is_missing_in_numbers, a_set_is_told_in_pages_that_end,
+          a_crash_while_the_controller_was_away_is_told, a_set_is_told_in_pages_that_end,
           who_goes_leaves_the_routes_first_and_its_cell_a_while_later,
           who_never_ran_or_is_lost_does_not_linger,
           who_ends_by_itself_while_it_goes_is_taken_back_from_its_cell,
