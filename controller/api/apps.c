@@ -41,64 +41,42 @@ json_t *app_json(struct call *c, const struct app_row *app) {
                      json_metadata(app->labels, app->annotations), "links", links);
 }
 
-static bool includes(const char *list, const char *what) {
-    size_t n = strlen(what);
-    for (const char *p = list; p && *p; p += strcspn(p, ","), p += *p == ',')
-        if (strcspn(p, ",") == n && memcmp(p, what, n) == 0)
-            return true;
-    return false;
-}
-
-/* The spaces (and orgs) of these apps, each once. */
-static json_t *included_of(struct call *c, const struct app_rows *apps, const char *include) {
-    struct store *store = c->api->deps.store;
-    json_t *seen = json_object(), *spaces = json_array(), *orgs = json_array();
-    bool with_orgs = includes(include, "space.organization") || includes(include, "org");
-    for (size_t i = 0; i < apps->n; i++) {
-        _cleanup_(space_row_fini) struct space_row space = {0};
-        _cleanup_(org_row_fini) struct org_row org = {0};
-        if (!json_object_get(seen, apps->v[i].space_guid) &&
-            store_space_get(store, apps->v[i].space_guid, &space, NULL) == 0)
-            json_array_append_new(spaces, space_json(c, &space));
-        if (with_orgs && !json_object_get(seen, apps->v[i].org_guid) &&
-            store_org_get(store, apps->v[i].org_guid, &org, NULL) == 0)
-            json_array_append_new(orgs, org_json(c, &org));
-        json_object_set_new(seen, apps->v[i].space_guid, json_true());
-        json_object_set_new(seen, apps->v[i].org_guid, json_true());
-    }
-    json_decref(seen);
-    json_t *included = json_pack("{s:o}", "spaces", spaces);
-    if (with_orgs && included)
-        json_object_set_new(included, "organizations", orgs);
-    else
-        json_decref(orgs);
-    return included;
-}
+static const char *const app_also[] = {"include=space",  "include=space.organization",
+                                       "include=org",    "order_by=name",
+                                       "order_by=state", NULL};
 
 int list_apps(struct call *c) {
     static const char *const filters[] = {
-        "guids", "names", "space_guids", "organization_guids", "states", "label_selector", NULL};
-    static const char *const also[] = {"include", "lifecycle_type", NULL};
+        "guids",          "names",          "space_guids", "organization_guids", "states", "stacks",
+        "lifecycle_type", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_rows_fini) struct app_rows rows = {0};
+    _cleanup_(including_fini) struct including in;
     struct error err = {0};
-    if (listing_parse(c, &l, filters, also) < 0)
+    including_init(&in, c);
+    if (listing_parse(c, &l, filters, app_also) < 0)
         return -1;
     if (store_app_list(c->api->deps.store, &l.query, &rows, &err) < 0)
         return fail_internal(c, &err);
     json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
+    for (size_t i = 0; i < rows.n; i++) {
         if (json_array_append_new(list, app_json(c, &rows.v[i])))
             return json_decref(list), fail_no_memory(c);
-    const char *include = call_query(c, "include");
-    return reply_list(c, &l, rows.total, list, include ? included_of(c, &rows, include) : NULL);
+        include(&in, INCLUDE_SPACES, rows.v[i].space_guid);
+        include(&in, INCLUDE_ORGS, rows.v[i].org_guid);
+    }
+    return reply_list(c, &l, rows.total, list, including_take(&in));
 }
 
 int get_app(struct call *c) {
     _cleanup_(app_row_fini) struct app_row app = {0};
+    _cleanup_(including_fini) struct including in;
+    including_init(&in, c);
     if (load_app(c, c->params[0], NEED_READ, &app) < 0)
         return -1;
-    return reply_json(c, 200, app_json(c, &app));
+    include(&in, INCLUDE_SPACES, app.space_guid);
+    include(&in, INCLUDE_ORGS, app.org_guid);
+    return reply_json(c, 200, including_with(&in, app_json(c, &app)));
 }
 
 /* --- creating and changing

@@ -25,26 +25,9 @@ static json_t *binding_json(struct call *c, const struct binding_row *b) {
  * --------------------------------------------------
  */
 
-static json_t *included_of(struct call *c, const struct binding_rows *rows, const char *include) {
-    struct store *store = c->api->deps.store;
-    bool with_apps = strstr(include, "app") != NULL,
-         with_services = strstr(include, "service_instance") != NULL;
-    json_t *seen = json_object(), *apps = json_array(), *services = json_array();
-    for (size_t i = 0; i < rows->n; i++) {
-        const struct binding_row *b = &rows->v[i];
-        _cleanup_(app_row_fini) struct app_row app = {0};
-        _cleanup_(service_row_fini) struct service_row service = {0};
-        if (with_apps && !json_object_get(seen, b->app_guid) &&
-            store_app_get(store, b->app_guid, &app, NULL) == 0)
-            json_array_append_new(apps, app_json(c, &app));
-        if (with_services && !json_object_get(seen, b->service_guid) &&
-            store_service_get(store, b->service_guid, &service, NULL) == 0)
-            json_array_append_new(services, service_json(c, &service));
-        json_object_set_new(seen, b->app_guid, json_true());
-        json_object_set_new(seen, b->service_guid, json_true());
-    }
-    json_decref(seen);
-    return json_pack("{s:o,s:o}", "apps", apps, "service_instances", services);
+static void include_of(struct including *in, const struct binding_row *b) {
+    include(in, INCLUDE_APPS, b->app_guid);
+    include(in, INCLUDE_SERVICES, b->service_guid);
 }
 
 int list_bindings(struct call *c) {
@@ -56,8 +39,11 @@ int list_bindings(struct call *c) {
                                           "service_instance_names",
                                           "label_selector",
                                           NULL};
-    static const char *const also[] = {"type",
-                                       "include",
+    static const char *const also[] = {"type=app",
+                                       "type=key",
+                                       "include=app",
+                                       "include=service_instance",
+                                       "order_by=name",
                                        "service_plan_guids",
                                        "service_plan_names",
                                        "service_offering_guids",
@@ -65,8 +51,10 @@ int list_bindings(struct call *c) {
                                        NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(binding_rows_fini) struct binding_rows rows = {0};
+    _cleanup_(including_fini) struct including in;
     struct error err = {0};
-    const char *type = call_query(c, "type"), *include = call_query(c, "include");
+    const char *type = call_query(c, "type");
+    including_init(&in, c);
     if (listing_parse(c, &l, filters, also) < 0)
         return -1;
     if ((type && !str_eq(type, "app")) || call_query(c, "service_plan_guids") ||
@@ -76,10 +64,12 @@ int list_bindings(struct call *c) {
     if (store_binding_list(c->api->deps.store, &l.query, &rows, &err) < 0)
         return fail_internal(c, &err);
     json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
+    for (size_t i = 0; i < rows.n; i++) {
         if (json_array_append_new(list, binding_json(c, &rows.v[i])))
             return json_decref(list), fail_no_memory(c);
-    return reply_list(c, &l, rows.total, list, include ? included_of(c, &rows, include) : NULL);
+        include_of(&in, &rows.v[i]);
+    }
+    return reply_list(c, &l, rows.total, list, including_take(&in));
 }
 
 static int load_binding(struct call *c, enum need need, struct binding_row *ret) {
@@ -93,7 +83,12 @@ static int load_binding(struct call *c, enum need need, struct binding_row *ret)
 
 int get_binding(struct call *c) {
     _cleanup_(binding_row_fini) struct binding_row b = {0};
-    return load_binding(c, NEED_READ, &b) < 0 ? -1 : reply_json(c, 200, binding_json(c, &b));
+    _cleanup_(including_fini) struct including in;
+    including_init(&in, c);
+    if (load_binding(c, NEED_READ, &b) < 0)
+        return -1;
+    include_of(&in, &b);
+    return reply_json(c, 200, including_with(&in, binding_json(c, &b)));
 }
 
 int get_binding_details(struct call *c) {

@@ -60,18 +60,33 @@ int list_app_builds(struct call *c) {
     return reply_builds(c, &l);
 }
 
+static int load_build(struct call *c, enum need need, struct build_row *ret) {
+    struct error err = {0};
+    int r = store_build_get(c->api->deps.store, c->params[0], ret, &err);
+    if (r < 0)
+        return r == -ENOENT ? fail_not_found(c, "Build") : fail_internal(c, &err);
+    return need_space(c, ret->space_guid, need, "Build");
+}
+
 int get_build(struct call *c) {
     _cleanup_(build_row_fini) struct build_row b = {0};
-    struct error err = {0};
-    int r = store_build_get(c->api->deps.store, c->params[0], &b, &err);
-    if (r == -ENOENT)
-        return fail_not_found(c, "Build");
-    if (r < 0)
-        return fail_internal(c, &err);
-    if (need_space(c, b.space_guid, NEED_READ, "Build") < 0)
+    if (load_build(c, NEED_READ, &b) < 0)
         return -1;
     if (str_eq(b.state, "STAGING") && call_hold(c, HOLD_MS))
         return 0;
+    return reply_json(c, 200, build_json(c, &b));
+}
+
+/* Its state is staging's matter. */
+int update_build(struct call *c) {
+    static const struct field fields[] = {FIELD_METADATA};
+    _cleanup_(build_row_fini) struct build_row b = {0};
+    struct error err = {0};
+    if (load_build(c, NEED_WRITE, &b) < 0 || body_check_all(c, fields) < 0 ||
+        metadata_merge(c, c->json, &b.labels, &b.annotations) < 0)
+        return -1;
+    if (store_build_update(c->api->deps.store, &b, &err) < 0)
+        return fail_internal(c, &err);
     return reply_json(c, 200, build_json(c, &b));
 }
 

@@ -180,19 +180,45 @@ int destination_remove(struct call *c, const struct destination_row *row) {
     return after_commit(c, AFTER_DESIRE_APP, app.guid);
 }
 
+/* The destination of the path, of the route of the path. */
+static int load_destination(struct call *c, const struct route_row *route,
+                            struct destination_row *ret) {
+    struct error err = {0};
+    int r = store_destination_get(c->api->deps.store, c->params[1], ret, &err);
+    if (r < 0 && r != -ENOENT)
+        return fail_internal(c, &err);
+    if (r < 0 || !str_eq(ret->route_guid, route->guid))
+        return fail_invalid(c, "Unable to unmap route from destination. Ensure the route has a "
+                               "destination with this guid.");
+    return 0;
+}
+
 int delete_destination(struct call *c) {
     _cleanup_(route_row_fini) struct route_row route = {0};
     _cleanup_(destination_row_fini) struct destination_row row = {0};
-    struct error err = {0};
-    if (load_route(c, c->params[0], NEED_WRITE, &route) < 0)
-        return -1;
-    int r = store_destination_get(c->api->deps.store, c->params[1], &row, &err);
-    if (r < 0 && r != -ENOENT)
-        return fail_internal(c, &err);
-    if (r < 0 || !str_eq(row.route_guid, route.guid))
-        return fail_invalid(c, "Unable to unmap route from destination. Ensure the route has a "
-                               "destination with this guid.");
-    if (destination_remove(c, &row) < 0)
+    if (load_route(c, c->params[0], NEED_WRITE, &route) < 0 ||
+        load_destination(c, &route, &row) < 0 || destination_remove(c, &row) < 0)
         return -1;
     return reply_nothing(c, 204);
+}
+
+int update_destination(struct call *c) {
+    static const struct field fields[] = {
+        {.name = "protocol", .kind = FIELD_TEXT, .required = true, .nullable = true}};
+    _cleanup_(route_row_fini) struct route_row route = {0};
+    _cleanup_(destination_row_fini) struct destination_row row = {0};
+    struct error err = {0};
+    if (load_route(c, c->params[0], NEED_WRITE, &route) < 0 || body_check_all(c, fields) < 0 ||
+        load_destination(c, &route, &row) < 0)
+        return -1;
+    const char *protocol = body_text(c->json, "protocol");
+    if (protocol && !str_eq(protocol, "http1") && !str_eq(protocol, "http2"))
+        return fail_invalid(c, "Destination protocol must be 'http1' or 'http2'.");
+    if (str_set(&row.protocol, protocol ? protocol : "http1") < 0)
+        return fail_no_memory(c);
+    if (store_destination_update(c->api->deps.store, &row, &err) < 0)
+        return fail_internal(c, &err);
+    if (after_commit(c, AFTER_DESIRE_APP, row.app_guid) < 0)
+        return -1;
+    return reply_json(c, 200, destination_json(&row));
 }

@@ -197,6 +197,13 @@ int domain_delete(struct call *c, const struct domain_row *d) {
     return store_domain_delete(store, guid, &err) < 0 ? fail_internal(c, &err) : 0;
 }
 
+int refuse_domain_share(struct call *c) {
+    _cleanup_(domain_row_fini) struct domain_row d = {0};
+    if (load_domain(c, c->params[0], &d) < 0 || may_change(c, &d) < 0)
+        return -1;
+    return fail_invalid(c, "This platform has no private domains of several organizations.");
+}
+
 int delete_domain(struct call *c) {
     _cleanup_(domain_row_fini) struct domain_row d = {0};
     if (load_domain(c, c->params[0], &d) < 0 || domain_delete(c, &d) < 0)

@@ -44,7 +44,7 @@ int list_droplets(struct call *c) {
 
 int list_app_droplets(struct call *c) {
     static const char *const filters[] = {"guids", "states", "label_selector", NULL};
-    static const char *const also[] = {"current", NULL};
+    static const char *const also[] = {"current=true", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_row_fini) struct app_row app = {0};
     const char *guid = c->params[0], *current = app.droplet_guid;
@@ -87,6 +87,26 @@ int get_droplet(struct call *c) {
     return reply_json(c, 200, droplet_json(c, &d));
 }
 
+int update_droplet(struct call *c) {
+    static const struct field fields[] = {FIELD_METADATA};
+    _cleanup_(droplet_row_fini) struct droplet_row d = {0};
+    struct error err = {0};
+    if (load_droplet(c, c->params[0], NEED_WRITE, &d) < 0 || body_check_all(c, fields) < 0 ||
+        metadata_merge(c, c->json, &d.labels, &d.annotations) < 0)
+        return -1;
+    if (store_droplet_update(c->api->deps.store, &d, &err) < 0)
+        return fail_internal(c, &err);
+    return reply_json(c, 200, droplet_json(c, &d));
+}
+
+/* Its layers lie in a registry. */
+int refuse_droplet_bits(struct call *c) {
+    _cleanup_(droplet_row_fini) struct droplet_row d = {0};
+    return load_droplet(c, c->params[0], NEED_WRITE, &d) < 0
+               ? -1
+               : fail_invalid(c, "Cannot download droplets with 'docker' lifecycle.");
+}
+
 int delete_droplet(struct call *c) {
     _cleanup_(droplet_row_fini) struct droplet_row d = {0};
     struct error err = {0};
@@ -97,6 +117,49 @@ int delete_droplet(struct call *c) {
     if (after_commit(c, AFTER_DESIRE_APP, d.app_guid) < 0)
         return -1;
     return reply_job(c, "droplet.delete");
+}
+
+/* --- copying
+ * ----------------------------------------------------------------------------------------
+ */
+
+static int load_app_of_droplet(struct call *c, struct app_row *app) {
+    struct error err = {0};
+    int r = store_app_get(c->api->deps.store, body_text(c->json, "relationships.app.data.guid"),
+                          app, &err);
+    if (r < 0 && r != -ENOENT)
+        return fail_internal(c, &err);
+    if (r < 0 || !sees_space(c, app->space_guid))
+        return fail_invalid(c, "App is invalid. Ensure it exists and you have access to it.");
+    return need_space(c, app->space_guid, NEED_WRITE, "App");
+}
+
+/* `?source_guid=`: what another app's droplet is, for this one. It comes of no other way than that
+ * and staging. */
+int create_droplet(struct call *c) {
+    static const struct field app_field[] = {FIELD_RELATION("app", true)};
+    static const struct field fields[] = {FIELD_OF("relationships", true, app_field)};
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    _cleanup_(droplet_row_fini) struct droplet_row d = {0};
+    const char *source_guid = call_query(c, "source_guid");
+    struct error err = {0};
+    if (!source_guid)
+        return fail_invalid(c, "This platform has no droplets to upload: it runs Docker images.");
+    if (load_droplet(c, source_guid, NEED_WRITE, &d) < 0 || body_check_all(c, fields) < 0 ||
+        load_app_of_droplet(c, &app) < 0)
+        return -1;
+    if (!str_eq(d.state, "STAGED"))
+        return fail_invalid(c, "Unable to copy droplet: source droplet is not staged");
+    d.guid[0] = '\0';
+    memcpy(d.app_guid, app.guid, GUID_SIZE);
+    if (store_droplet_insert(c->api->deps.store, &d, &err) < 0)
+        return fail_internal(c, &err);
+    if (app_trim(c, &app) < 0 ||
+        record_event(c, "audit.app.droplet.create", &app,
+                     json_pack("{s:s,s:{s:s}}", "droplet_guid", d.guid, "request",
+                               "source_droplet_guid", source_guid)) < 0)
+        return -1;
+    return reply_json(c, 201, droplet_json(c, &d));
 }
 
 /* --- the current one

@@ -109,7 +109,8 @@ static json_t *event_json(struct call *c, const struct event_row *e) {
 
 int list_events(struct call *c) {
     static const char *const filters[] = {
-        "guids", "types", "target_guids", "space_guids", "organization_guids", NULL};
+        "guids", "types", "target_guids", "target_guids[not]", "space_guids", "organization_guids",
+        NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(event_rows_fini) struct event_rows rows = {0};
     struct error err = {0};

@@ -15,7 +15,8 @@ static json_t *flag_json(struct call *c, const struct flag *f) {
 int list_flags(struct call *c) {
     _cleanup_(listing_fini) struct listing l = {0};
     struct error err = {0};
-    if (listing_parse(c, &l, (const char *const[]){NULL}, NULL) < 0)
+    if (listing_parse(c, &l, (const char *const[]){NULL},
+                      (const char *const[]){"order_by=name", NULL}) < 0)
         return -1;
     json_t *list = json_array();
     size_t n = store_flag_count();

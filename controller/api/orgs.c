@@ -18,10 +18,11 @@ json_t *org_json(struct call *c, const struct org_row *o) {
 
 int list_orgs(struct call *c) {
     static const char *const filters[] = {"guids", "names", "label_selector", NULL};
+    static const char *const also[] = {"order_by=name", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(org_rows_fini) struct org_rows rows = {0};
     struct error err = {0};
-    if (listing_parse(c, &l, filters, NULL) < 0)
+    if (listing_parse(c, &l, filters, also) < 0)
         return -1;
     if (store_org_list(c->api->deps.store, &l.query, &rows, &err) < 0)
         return fail_internal(c, &err);
@@ -190,6 +191,13 @@ int get_quota(struct call *c) {
     if (!str_eq(c->params[0], QUOTA_GUID))
         return fail_not_found(c, "Organization quota");
     return reply_json(c, 200, quota_json(c));
+}
+
+int change_quota(struct call *c) {
+    if (!str_eq(c->params[0], QUOTA_GUID))
+        return fail_not_found(c, "Organization quota");
+    return fail_invalid(c, "This platform has no organization quotas but the default one, which is "
+                           "unlimited.");
 }
 
 /* Every org has it already. */

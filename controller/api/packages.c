@@ -66,6 +66,24 @@ int get_package(struct call *c) {
     return load_package(c, NEED_READ, &p) < 0 ? -1 : reply_json(c, 200, package_json(c, &p));
 }
 
+int update_package(struct call *c) {
+    static const struct field fields[] = {FIELD_METADATA};
+    _cleanup_(package_row_fini) struct package_row p = {0};
+    struct error err = {0};
+    if (load_package(c, NEED_WRITE, &p) < 0 || body_check_all(c, fields) < 0 ||
+        metadata_merge(c, c->json, &p.labels, &p.annotations) < 0)
+        return -1;
+    if (store_package_update(c->api->deps.store, &p, &err) < 0)
+        return fail_internal(c, &err);
+    return reply_json(c, 200, package_json(c, &p));
+}
+
+/* An image lies in its registry. */
+int refuse_package_bits(struct call *c) {
+    _cleanup_(package_row_fini) struct package_row p = {0};
+    return load_package(c, NEED_WRITE, &p) < 0 ? -1 : fail_invalid(c, "Package type must be bits.");
+}
+
 int delete_package(struct call *c) {
     _cleanup_(package_row_fini) struct package_row p = {0};
     struct error err = {0};
@@ -119,8 +137,32 @@ int package_create(struct call *c, const struct app_row *app, const char *image,
                                   "docker", "image", image));
 }
 
+static const struct field app_field[] = {FIELD_RELATION("app", true)};
+
+/* `?source_guid=`: the image of another app's package, without who may fetch it (as cc has it). */
+static int copy_package(struct call *c, const char *source_guid) {
+    static const struct field fields[] = {FIELD_OF("relationships", true, app_field)};
+    _cleanup_(app_row_fini) struct app_row app = {0};
+    _cleanup_(package_row_fini) struct package_row from = {0}, p = {0};
+    struct error err = {0};
+    if (body_check_all(c, fields) < 0 || load_app_of_package(c, &app) < 0)
+        return -1;
+    int r = store_package_get(c->api->deps.store, source_guid, &from, &err);
+    if (r < 0 && r != -ENOENT)
+        return fail_internal(c, &err);
+    if (r < 0 || !sees_space(c, from.space_guid))
+        return fail_invalid(c, "Source package is invalid. Ensure it exists and you have access to "
+                               "it.");
+    if (need_space(c, from.space_guid, NEED_WRITE, "Package") < 0)
+        return -1;
+    if (str_eq(from.app_guid, app.guid))
+        return fail_invalid(c, "Source and destination app cannot be the same");
+    if (package_create(c, &app, from.image, NULL, NULL, &p) < 0)
+        return -1;
+    return reply_json(c, 201, package_json(c, &p));
+}
+
 int create_package(struct call *c) {
-    static const struct field app_field[] = {FIELD_RELATION("app", true)};
     static const struct field data_fields[] = {
         {.name = "image", .kind = FIELD_TEXT, .required = true, .min = 1, .max = IMAGE_MAX},
         {.name = "username", .kind = FIELD_TEXT, .nullable = true, .max = 1000},
@@ -134,7 +176,9 @@ int create_package(struct call *c) {
     };
     _cleanup_(app_row_fini) struct app_row app = {0};
     _cleanup_(package_row_fini) struct package_row p = {0};
-    const char *type = body_text(c->json, "type");
+    const char *type = body_text(c->json, "type"), *source_guid = call_query(c, "source_guid");
+    if (source_guid)
+        return copy_package(c, source_guid);
     if (type && !str_eq(type, "docker"))
         return fail_invalid(c, "Type must be 'docker': this platform runs Docker images");
     if (body_check_all(c, fields) < 0 || load_app_of_package(c, &app) < 0)

@@ -74,16 +74,27 @@ static int append_old(struct call *c, const char *app_guid, json_t *list) {
     return 0;
 }
 
+static const char *const process_also[] = {"embed=process_instances", NULL};
+
 /* `deployed`: NULL, or the app whose versions that go are shown too. */
 static int reply_processes(struct call *c, struct listing *l, const char *deployed) {
     _cleanup_(process_rows_fini) struct process_rows rows = {0};
     struct error err = {0};
+    bool embed = query_lists(c, "embed", "process_instances");
     if (store_process_list(c->api->deps.store, &l->query, &rows, &err) < 0)
         return fail_internal(c, &err);
     json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
-        if (json_array_append_new(list, process_json(c, &rows.v[i], true)))
+    for (size_t i = 0; i < rows.n; i++) {
+        json_t *one = process_json(c, &rows.v[i], true);
+        if (!one ||
+            (embed &&
+             json_object_set_new(one, "process_instances", process_instances(c, &rows.v[i]))) ||
+            json_array_append(list, one)) {
+            json_decref(one);
             return json_decref(list), fail_no_memory(c);
+        }
+        json_decref(one);
+    }
     uint64_t more = json_array_size(list);
     if (deployed && append_old(c, deployed, list) < 0)
         return json_decref(list), -1;
@@ -95,7 +106,7 @@ int list_processes(struct call *c) {
     static const char *const filters[] = {
         "guids", "app_guids", "types", "space_guids", "organization_guids", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
-    if (listing_parse(c, &l, filters, NULL) < 0)
+    if (listing_parse(c, &l, filters, process_also) < 0)
         return -1;
     return reply_processes(c, &l, NULL);
 }
@@ -105,7 +116,7 @@ int list_app_processes(struct call *c) {
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_row_fini) struct app_row app = {0};
     const char *guid = c->params[0];
-    if (load_app(c, guid, NEED_READ, &app) < 0 || listing_parse(c, &l, filters, NULL) < 0)
+    if (load_app(c, guid, NEED_READ, &app) < 0 || listing_parse(c, &l, filters, process_also) < 0)
         return -1;
     bool all = l.query.filter_count == 0 && l.page == 1;
     listing_add(&l, "app_guids", &guid);

@@ -5,6 +5,8 @@
 
 #include "controller/api/internal.h"
 
+#define PAGE_MAX 1000000000 /* further than any row is */
+
 static int hex_value(char ch) {
     return isdigit((unsigned char)ch)    ? ch - '0'
            : isxdigit((unsigned char)ch) ? tolower((unsigned char)ch) - 'a' + 10
@@ -73,6 +75,7 @@ void listing_fini(struct listing *l) {
     if (l->wishes)
         label_wishes_fini(l->wishes);
     free(l->wishes);
+    free(l->times);
     *l = (struct listing){0};
 }
 
@@ -107,38 +110,107 @@ static int split_values(struct call *c, struct listing *l, const char *key, cons
     }
 }
 
-static int parse_count(struct call *c, const char *key, const char *value, uint64_t max,
+static int parse_count(struct call *c, const char *name, const char *value, uint64_t max,
                        uint64_t *ret) {
-    if (parse_u64_slice(slice_of(value), 1, max, ret) < 0)
+    uint64_t n = 0;
+    if (parse_u64_slice(slice_of(value), 1, UINT64_MAX, &n) < 0)
         return fail(c, CC_BAD_QUERY_PARAMETER,
-                    "The query parameter is invalid: %s must be between 1 and %llu",
-                    str_eq(key, "page") ? "Page" : "Per page", (unsigned long long)max);
+                    "The query parameter is invalid: %s must be a positive integer", name);
+    if (n > max)
+        return fail(c, CC_BAD_QUERY_PARAMETER,
+                    "The query parameter is invalid: %s must be between 1 and %llu", name,
+                    (unsigned long long)max);
+    *ret = n;
     return 0;
 }
 
-static int parse_order(struct call *c, struct listing *l, const char *value) {
-    static const char *const orders[] = {"created_at", "updated_at", "name", NULL};
-    if (*value == '-')
-        l->query.descending = true;
+/* "key=value" of `also`: the value, or NULL. */
+static const char *value_of(const char *entry, const char *key) {
+    size_t n = strlen(key);
+    return strncmp(entry, key, n) == 0 && entry[n] == '=' ? entry + n + 1 : NULL;
+}
+
+/* "'a', 'b'": the values that `also` has for key. */
+static void put_values(struct strbuf *out, const char *const *also, const char *key) {
+    for (; also && *also; also++)
+        if (value_of(*also, key))
+            strbuf_printf(out, "%s'%s'", out->n ? ", " : "", value_of(*also, key));
+}
+
+static bool has_value(const char *const *also, const char *key, struct slice value) {
+    for (; also && *also; also++)
+        if (value_of(*also, key) && slice_eq(slice_of(value_of(*also, key)), value))
+            return true;
+    return false;
+}
+
+static int parse_order(struct call *c, struct listing *l, const char *const *also,
+                       const char *value) {
+    static const char *const always[] = {"order_by=created_at", "order_by=updated_at", NULL};
+    l->query.descending = *value == '-';
     value += *value == '-' || *value == '+' || *value == ' ';
-    for (size_t i = 0; orders[i]; i++)
-        if (str_eq(orders[i], value)) {
-            l->query.order = orders[i];
-            return 0;
-        }
+    const char *const *lists[] = {always, also};
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+        for (const char *const *p = lists[i]; p && *p; p++)
+            if (str_eq(value_of(*p, "order_by"), value)) {
+                l->query.order = value_of(*p, "order_by");
+                return 0;
+            }
+    _cleanup_(strbuf_fini) struct strbuf orders = {0};
+    put_values(&orders, always, "order_by");
+    put_values(&orders, also, "order_by");
     return fail(c, CC_BAD_QUERY_PARAMETER,
-                "The query parameter is invalid: Order by can only be: 'created_at', 'updated_at', "
-                "'name'");
+                "The query parameter is invalid: Order by can only be: %s",
+                orders.failed ? "" : orders.p);
+}
+
+/* A parameter whose values `also` lists. 1: it lists none. */
+static int check_values(struct call *c, const char *const *also, const struct query_param *q) {
+    _cleanup_(strbuf_fini) struct strbuf valid = {0};
+    put_values(&valid, also, q->key);
+    if (!valid.n)
+        return 1;
+    for (const char *p = q->value;; p++) {
+        size_t n = strcspn(p, ",");
+        if (!has_value(also, q->key, (struct slice){p, n})) {
+            const char *what = str_eq(q->key, "include") ? "included resource" : q->key;
+            return fail(c, CC_BAD_QUERY_PARAMETER,
+                        "The query parameter is invalid: Invalid %s: '%.*s'. Valid %s%s are: %s",
+                        what, (int)MIN(n, 100u), p, what, what == q->key ? " values" : "s",
+                        valid.failed ? "" : valid.p);
+        }
+        p += n;
+        if (!*p)
+            return 0;
+    }
+}
+
+static int unknown_parameter(struct call *c, const char *const *filters, const char *const *also,
+                             const char *key) {
+    _cleanup_(strbuf_fini) struct strbuf valid = {0};
+    strbuf_puts(&valid, "'page', 'per_page', 'order_by', 'created_ats', 'updated_ats'");
+    for (const char *const *p = filters; *p; p++)
+        strbuf_printf(&valid, ", '%s'", *p);
+    for (const char *const *p = also; p && *p; p++) {
+        size_t n = strcspn(*p, "=");
+        if (strncmp(*p, "order_by=", n) != 0 &&
+            (p == also || strncmp(p[-1], *p, n + ((*p)[n] == '=')) != 0))
+            strbuf_printf(&valid, ", '%.*s'", (int)n, *p);
+    }
+    return fail(c, CC_BAD_QUERY_PARAMETER,
+                "The query parameter is invalid: Unknown query parameter(s): '%.100s'. Valid "
+                "parameters are: %s",
+                key, valid.failed ? "" : valid.p);
 }
 
 static int parse_parameter(struct call *c, struct listing *l, const char *const *filters,
                            const char *const *also, const struct query_param *q) {
     if (str_eq(q->key, "page"))
-        return parse_count(c, q->key, q->value, 1000000000, &l->page);
+        return parse_count(c, "Page", q->value, PAGE_MAX, &l->page);
     if (str_eq(q->key, "per_page"))
-        return parse_count(c, q->key, q->value, PER_PAGE_MAX, &l->per_page);
+        return parse_count(c, "Per page", q->value, PER_PAGE_MAX, &l->per_page);
     if (str_eq(q->key, "order_by"))
-        return parse_order(c, l, q->value);
+        return parse_order(c, l, also, q->value);
     if (str_eq(q->key, "label_selector") && named(filters, q->key)) {
         if (!l->wishes && !(l->wishes = mem_zalloc(sizeof *l->wishes)))
             return fail_no_memory(c);
@@ -148,8 +220,10 @@ static int parse_parameter(struct call *c, struct listing *l, const char *const 
         return split_values(c, l, q->key, q->value);
     if (named(also, q->key))
         return 0;
-    return fail(c, CC_BAD_QUERY_PARAMETER,
-                "The query parameter is invalid: Unknown query parameter(s): '%.100s'", q->key);
+    int r = times_parse(c, l, q);
+    if (r > 0)
+        r = check_values(c, also, q);
+    return r > 0 ? unknown_parameter(c, filters, also, q->key) : r;
 }
 
 int listing_parse(struct call *c, struct listing *l, const char *const *filters,
@@ -165,6 +239,17 @@ int listing_parse(struct call *c, struct listing *l, const char *const *filters,
     l->query.count = true;
     l->query.visible_to = visible_to(c);
     return 0;
+}
+
+bool query_lists(const struct call *c, const char *key, const char *value) {
+    const char *p = call_query(c, key);
+    for (; p && *p; p += *p == ',') {
+        size_t n = strcspn(p, ",");
+        if (slice_eq(slice_of(value), (struct slice){p, n}))
+            return true;
+        p += n;
+    }
+    return false;
 }
 
 void listing_add(struct listing *l, const char *key, const char *const *value) {

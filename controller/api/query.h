@@ -10,6 +10,7 @@
 #include "controller/store/store.h"
 
 struct call;
+struct query_param;
 
 #define LIST_FILTERS_MAX 12
 #define LIST_ADDED_MAX   2    /* of them by listing_add() */
@@ -41,21 +42,38 @@ int labels_parse(struct call *c, const char *text, struct label_wishes *wishes,
                  struct store_query *query);
 void label_wishes_fini(struct label_wishes *wishes);
 
+/* created_ats and updated_ats of one request, in the store's form and what that points to. */
+#define TIMES_MAX 8
+#define SPANS_MAX 50 /* values of one of them */
+struct time_wishes {
+    struct store_times times[TIMES_MAX];
+    struct store_span spans[TIMES_MAX][SPANS_MAX];
+};
+
 /* One request for a list. */
 struct listing {
     struct store_query query; /* filters point into the members below */
     struct store_filter filters[LIST_FILTERS_MAX];
     char **values[LIST_FILTERS_MAX]; /* owned */
     struct label_wishes *wishes;     /* owned; NULL: no label_selector */
+    struct time_wishes *times;       /* owned; NULL: no created_ats, no updated_ats */
     uint64_t page, per_page;
 };
 void listing_fini(struct listing *l);
 
-/* Reads page, per_page, order_by and the filters of these names (NULL-terminated); the name
- * "label_selector" is for resources with labels. Another parameter, but for the ones in `also`
- * (NULL-terminated or NULL), is a 400. Shows the caller only what is for its eyes. */
+/* "created_ats=T,T", "updated_ats[gte]=T" (times.c): adds to l->query.times. 0, -1 with a 400, or
+ * 1: it is none of these. */
+int times_parse(struct call *c, struct listing *l, const struct query_param *q);
+
+/* Reads page, per_page, order_by, created_ats, updated_ats and the filters of these names
+ * (NULL-terminated); the name "label_selector" is for resources with labels. Another parameter, but
+ * for the ones in `also` (NULL-terminated or NULL), is a 400: "current" may have any value,
+ * "include=space" only those that are listed so; "order_by=name" is one more order than the usual
+ * two. Shows the caller only what is for its eyes. */
 int listing_parse(struct call *c, struct listing *l, const char *const *filters,
                   const char *const *also);
+/* Whether `value` is among the values of a parameter: "include=space,space.organization". */
+bool query_lists(const struct call *c, const char *key, const char *value);
 /* Adds one more filter with one value, that the path gave; borrowed. At most LIST_ADDED_MAX. */
 void listing_add(struct listing *l, const char *key, const char *const *value);
 /* The envelope; takes `resources`, and `included` (NULL: none). */

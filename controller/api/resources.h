@@ -4,6 +4,7 @@
 #ifndef CONTROLLER_API_RESOURCES_H
 #define CONTROLLER_API_RESOURCES_H
 
+#include "controller/api/include.h"
 #include "controller/api/internal.h"
 #include "controller/store/deployments.h"
 #include "controller/store/flags.h"
@@ -37,6 +38,7 @@ int update_org_no_relation(struct call *c);
 int list_quotas(struct call *c);
 int get_quota(struct call *c);
 int apply_quota(struct call *c);
+int change_quota(struct call *c);
 json_t *org_json(struct call *c, const struct org_row *row);
 /* spaces.c */
 int list_spaces(struct call *c);
@@ -44,13 +46,19 @@ int create_space(struct call *c);
 int get_space(struct call *c);
 int update_space(struct call *c);
 int delete_space(struct call *c);
-int get_space_ssh(struct call *c);
-int update_space_ssh(struct call *c);
 int get_space_no_relation(struct call *c);
+int update_space_no_relation(struct call *c);
+int list_space_features(struct call *c);
+int get_space_feature(struct call *c);
+int update_space_feature(struct call *c);
 int list_space_nothing(struct call *c);
 json_t *space_json(struct call *c, const struct space_row *row);
 /* users.c */
+json_t *user_json(struct call *c, const struct user_row *u);
 int list_users(struct call *c);
+int list_org_users(struct call *c);
+int list_space_users(struct call *c);
+int update_user(struct call *c);
 int get_user(struct call *c);
 int create_user(struct call *c);
 int delete_user(struct call *c);
@@ -89,20 +97,27 @@ int get_process(struct call *c);
 int update_process(struct call *c);
 int get_process_stats(struct call *c);
 int list_process_nothing(struct call *c);
+int list_process_instances(struct call *c);
 int scale_process(struct call *c);
 int restart_instance(struct call *c);
 /* packages.c, builds.c, droplets.c */
 int list_packages(struct call *c);
 int create_package(struct call *c);
 int get_package(struct call *c);
+int update_package(struct call *c);
+int refuse_package_bits(struct call *c);
 int delete_package(struct call *c);
 int list_app_packages(struct call *c);
 int list_builds(struct call *c);
 int create_build(struct call *c);
 int get_build(struct call *c);
+int update_build(struct call *c);
 int list_app_builds(struct call *c);
 int list_droplets(struct call *c);
 int get_droplet(struct call *c);
+int create_droplet(struct call *c);
+int update_droplet(struct call *c);
+int refuse_droplet_bits(struct call *c);
 int delete_droplet(struct call *c);
 int list_app_droplets(struct call *c);
 int list_package_droplets(struct call *c);
@@ -129,10 +144,15 @@ int update_route(struct call *c);
 int delete_route(struct call *c);
 int delete_unmapped_routes(struct call *c);
 int list_app_routes(struct call *c);
+int move_route(struct call *c);
+int list_route_shares(struct call *c);
+int share_route(struct call *c);
+int unshare_route(struct call *c);
 int list_destinations(struct call *c);
 int add_destinations(struct call *c);
 int replace_destinations(struct call *c);
 int delete_destination(struct call *c);
+int update_destination(struct call *c);
 int list_domains(struct call *c);
 int create_domain(struct call *c);
 int get_domain(struct call *c);
@@ -141,6 +161,7 @@ int delete_domain(struct call *c);
 int list_org_domains(struct call *c);
 int get_default_domain(struct call *c);
 int get_route_reservation(struct call *c);
+int refuse_domain_share(struct call *c);
 json_t *domain_json(struct call *c, const struct domain_row *row);
 /* flags.c, env_groups.c, jobs.c, events.c, cells.c, log_cache.c */
 int list_flags(struct call *c);
@@ -171,6 +192,7 @@ int get_service_parameters(struct call *c);
 int get_service_permissions(struct call *c);
 int get_service_shares(struct call *c);
 int share_service(struct call *c);
+int get_share_usage(struct call *c);
 int list_bindings(struct call *c);
 int create_binding(struct call *c);
 int get_binding(struct call *c);
@@ -183,6 +205,15 @@ int list_nothing(struct call *c);
 int get_absent(struct call *c);
 int refuse_kind(struct call *c);
 int list_router_groups(struct call *c);
+int refuse_sidecar(struct call *c);
+int clear_cache(struct call *c);
+int clear_app_cache(struct call *c);
+int match_resources(struct call *c);
+int purge_nothing(struct call *c);
+/* usage.c */
+int get_usage(struct call *c);
+int get_org_usage(struct call *c);
+int get_space_usage(struct call *c);
 /* manifest_apply.c, manifest_diff.c, manifest_show.c */
 int apply_manifest(struct call *c);
 int diff_manifest(struct call *c);
@@ -235,6 +266,8 @@ int env_check_values(struct call *c, const json_t *vars);
 /* All that an app's environment is made of; `own` names the group that the user set. */
 json_t *app_env_json(struct call *c, const struct app_row *app, const char *own);
 
+/* stats.c: [{"index","state","since"}]; NULL: out of memory. */
+json_t *process_instances(struct call *c, const struct process_row *p);
 /* processes.c */
 int process_create(struct call *c, const char *app_guid, const char *type, struct process_row *ret);
 /* The version changes: what runs is replaced. */

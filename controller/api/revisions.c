@@ -43,7 +43,7 @@ static int reply_revisions(struct call *c, struct listing *l) {
 
 int list_app_revisions(struct call *c) {
     static const char *const filters[] = {"guids", "versions", "label_selector", NULL};
-    static const char *const also[] = {"deployable", NULL};
+    static const char *const also[] = {"deployable=true", "deployable=false", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_row_fini) struct app_row app = {0};
     const char *guid = c->params[0], *deployable = call_query(c, "deployable");

@@ -69,6 +69,12 @@ static json_t *route_json(struct call *c, const struct route_row *r, json_t *des
                      "shared_spaces", "data", "links", links);
 }
 
+static void include_of(struct including *in, const struct route_row *r) {
+    include(in, INCLUDE_DOMAINS, r->domain_guid);
+    include(in, INCLUDE_SPACES, r->space_guid);
+    include(in, INCLUDE_ORGS, r->org_guid);
+}
+
 static int reply_route(struct call *c, int status, const char *guid) {
     _cleanup_(route_row_fini) struct route_row r = {0};
     if (load_route(c, guid, NEED_READ, &r) < 0)
@@ -113,13 +119,23 @@ static int reply_routes(struct call *c, struct listing *l) {
             json_decref(list), list = NULL;
     }
     json_decref(map);
-    return list ? reply_list(c, l, rows.total, list, NULL) : fail_no_memory(c);
+    if (!list)
+        return fail_no_memory(c);
+    _cleanup_(including_fini) struct including in;
+    including_init(&in, c);
+    for (size_t i = 0; i < rows.n; i++)
+        include_of(&in, &rows.v[i]);
+    return reply_list(c, l, rows.total, list, including_take(&in));
 }
 
-static const char *const route_filters[] = {"guids",        "hosts",          "paths",
-                                            "domain_guids", "space_guids",    "organization_guids",
-                                            "app_guids",    "label_selector", NULL};
-static const char *const route_also[] = {"include", NULL};
+static const char *const route_filters[] = {"guids",       "hosts",
+                                            "paths",       "domain_guids",
+                                            "space_guids", "organization_guids",
+                                            "app_guids",   "label_selector",
+                                            "ports",       "service_instance_guids",
+                                            NULL};
+static const char *const route_also[] = {"include=domain", "include=space",
+                                         "include=space.organization", NULL};
 
 int list_routes(struct call *c) {
     _cleanup_(listing_fini) struct listing l = {0};
@@ -128,7 +144,8 @@ int list_routes(struct call *c) {
 
 int list_app_routes(struct call *c) {
     static const char *const filters[] = {"guids",        "hosts",          "paths",
-                                          "domain_guids", "label_selector", NULL};
+                                          "domain_guids", "space_guids",    "organization_guids",
+                                          "ports",        "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_row_fini) struct app_row app = {0};
     const char *guid = c->params[0];
@@ -139,7 +156,13 @@ int list_app_routes(struct call *c) {
 }
 
 int get_route(struct call *c) {
-    return reply_route(c, 200, c->params[0]);
+    _cleanup_(route_row_fini) struct route_row r = {0};
+    _cleanup_(including_fini) struct including in;
+    including_init(&in, c);
+    if (load_route(c, c->params[0], NEED_READ, &r) < 0)
+        return -1;
+    include_of(&in, &r);
+    return reply_json(c, 200, including_with(&in, route_json(c, &r, destinations_json(c, r.guid))));
 }
 
 /* --- creating
@@ -262,6 +285,69 @@ int update_route(struct call *c) {
     if (store_route_update(c->api->deps.store, &r, &err) < 0)
         return fail_internal(c, &err);
     return reply_route(c, 200, r.guid);
+}
+
+/* --- other spaces
+ * -----------------------------------------------------------------------------------
+ */
+
+/* Not even admins do without this one. */
+static int need_sharing(struct call *c) {
+    _cleanup_(flag_fini) struct flag flag = {0};
+    struct error err = {0};
+    if (store_flag_get(c->api->deps.store, "route_sharing", &flag, &err) < 0)
+        return fail_internal(c, &err);
+    return flag.enabled ? 0
+                        : fail(c, CC_FEATURE_DISABLED, "Feature Disabled: %s",
+                               flag.error_message ? flag.error_message : "route_sharing");
+}
+
+int list_route_shares(struct call *c) {
+    _cleanup_(route_row_fini) struct route_row r = {0};
+    if (load_route(c, c->params[0], NEED_READ, &r) < 0)
+        return -1;
+    return reply_json(c, 200,
+                      json_pack("{s:[],s:{s:o}}", "data", "links", "self",
+                                json_link(c, "/v3/routes/%s/relationships/shared_spaces", r.guid)));
+}
+
+int share_route(struct call *c) {
+    _cleanup_(route_row_fini) struct route_row r = {0};
+    if (load_route(c, c->params[0], NEED_WRITE, &r) < 0 || need_sharing(c) < 0)
+        return -1;
+    return fail_invalid(c, "This platform has no routes of several spaces.");
+}
+
+int unshare_route(struct call *c) {
+    _cleanup_(route_row_fini) struct route_row r = {0};
+    _cleanup_(freep) char *url = NULL;
+    if (load_route(c, c->params[0], NEED_WRITE, &r) < 0 || need_sharing(c) < 0)
+        return -1;
+    if (!(url = url_of(&r)))
+        return fail_no_memory(c);
+    return fail_invalid(c,
+                        "Unable to unshare route '%s' from space '%.100s'. Ensure the space exists "
+                        "and that the route is shared to this space.",
+                        url, c->params[1]);
+}
+
+/* Into another space, where the caller may write too. */
+int move_route(struct call *c) {
+    _cleanup_(route_row_fini) struct route_row r = {0};
+    _cleanup_(space_row_fini) struct space_row space = {0};
+    _cleanup_(domain_row_fini) struct domain_row domain = {0};
+    struct error err = {0};
+    if (load_route(c, c->params[0], NEED_WRITE, &r) < 0 || need_sharing(c) < 0 ||
+        body_check_all(c, relation_fields) < 0 ||
+        route_place(c, body_text(c->json, "data.guid"), r.domain_guid, &space, &domain) < 0)
+        return -1;
+    memcpy(r.space_guid, space.guid, GUID_SIZE);
+    if (store_route_update(c->api->deps.store, &r, &err) < 0)
+        return fail_internal(c, &err);
+    if (record_event_on(c, "audit.route.transfer-owner", "route", r.guid, r.host, space.guid, "",
+                        NULL) < 0)
+        return -1;
+    return reply_json(c, 200, json_pack("{s:s}", "status", "ok"));
 }
 
 /* --- deleting

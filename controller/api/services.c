@@ -38,10 +38,26 @@ json_t *service_json(struct call *c, const struct service_row *v) {
                      json_metadata(v->labels, v->annotations), "links", links);
 }
 
+/* `fields[space]=name,guid`: here the whole of what some fields are asked of. */
+static void including_fields(struct including *in, struct call *c) {
+    including_init(in, c);
+    if (call_query(c, "fields[space]"))
+        in->wanted |= BIT(INCLUDE_SPACES);
+    if (call_query(c, "fields[space.organization]"))
+        in->wanted |= BIT(INCLUDE_ORGS);
+}
+
+static void include_of(struct including *in, const struct service_row *v) {
+    include(in, INCLUDE_SPACES, v->space_guid);
+    include(in, INCLUDE_ORGS, v->org_guid);
+}
+
 int list_services(struct call *c) {
     static const char *const filters[] = {
         "guids", "names", "space_guids", "organization_guids", "label_selector", NULL};
-    static const char *const also[] = {"type",
+    static const char *const also[] = {"type=managed",
+                                       "type=user-provided",
+                                       "order_by=name",
                                        "service_plan_guids",
                                        "service_plan_names",
                                        "fields[space]",
@@ -52,8 +68,10 @@ int list_services(struct call *c) {
                                        NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(service_rows_fini) struct service_rows rows = {0};
+    _cleanup_(including_fini) struct including in;
     struct error err = {0};
     const char *type = call_query(c, "type");
+    including_fields(&in, c);
     if (listing_parse(c, &l, filters, also) < 0)
         return -1;
     if ((type && !str_eq(type, "user-provided")) || call_query(c, "service_plan_guids") ||
@@ -62,10 +80,12 @@ int list_services(struct call *c) {
     if (store_service_list(c->api->deps.store, &l.query, &rows, &err) < 0)
         return fail_internal(c, &err);
     json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
+    for (size_t i = 0; i < rows.n; i++) {
         if (json_array_append_new(list, service_json(c, &rows.v[i])))
             return json_decref(list), fail_no_memory(c);
-    return reply_list(c, &l, rows.total, list, NULL);
+        include_of(&in, &rows.v[i]);
+    }
+    return reply_list(c, &l, rows.total, list, including_take(&in));
 }
 
 static int load_service(struct call *c, enum need need, struct service_row *ret) {
@@ -78,7 +98,12 @@ static int load_service(struct call *c, enum need need, struct service_row *ret)
 
 int get_service(struct call *c) {
     _cleanup_(service_row_fini) struct service_row v = {0};
-    return load_service(c, NEED_READ, &v) < 0 ? -1 : reply_json(c, 200, service_json(c, &v));
+    _cleanup_(including_fini) struct including in;
+    including_fields(&in, c);
+    if (load_service(c, NEED_READ, &v) < 0)
+        return -1;
+    include_of(&in, &v);
+    return reply_json(c, 200, including_with(&in, service_json(c, &v)));
 }
 
 int get_service_credentials(struct call *c) {
@@ -112,6 +137,13 @@ int get_service_shares(struct call *c) {
     _cleanup_(service_row_fini) struct service_row v = {0};
     return load_service(c, NEED_READ, &v) < 0 ? -1
                                               : reply_json(c, 200, json_pack("{s:[]}", "data"));
+}
+
+int get_share_usage(struct call *c) {
+    _cleanup_(service_row_fini) struct service_row v = {0};
+    return load_service(c, NEED_READ, &v) < 0
+               ? -1
+               : reply_json(c, 200, json_pack("{s:[]}", "usage_summary"));
 }
 
 int share_service(struct call *c) {

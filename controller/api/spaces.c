@@ -16,43 +16,37 @@ json_t *space_json(struct call *c, const struct space_row *s) {
                      "links", links);
 }
 
-static json_t *organizations_of(struct call *c, const struct space_rows *rows) {
-    json_t *seen = json_object(), *orgs = json_array();
-    for (size_t i = 0; i < rows->n; i++) {
-        _cleanup_(org_row_fini) struct org_row org = {0};
-        if (!json_object_get(seen, rows->v[i].org_guid) &&
-            store_org_get(c->api->deps.store, rows->v[i].org_guid, &org, NULL) == 0)
-            json_array_append_new(orgs, org_json(c, &org));
-        json_object_set_new(seen, rows->v[i].org_guid, json_true());
-    }
-    json_decref(seen);
-    return json_pack("{s:o}", "organizations", orgs);
-}
-
 int list_spaces(struct call *c) {
     static const char *const filters[] = {"guids", "names", "organization_guids", "label_selector",
                                           NULL};
-    static const char *const also[] = {"include", NULL};
+    static const char *const also[] = {"include=org", "include=organization", "order_by=name",
+                                       NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(space_rows_fini) struct space_rows rows = {0};
+    _cleanup_(including_fini) struct including in;
     struct error err = {0};
+    including_init(&in, c);
     if (listing_parse(c, &l, filters, also) < 0)
         return -1;
     if (store_space_list(c->api->deps.store, &l.query, &rows, &err) < 0)
         return fail_internal(c, &err);
     json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
+    for (size_t i = 0; i < rows.n; i++) {
         if (json_array_append_new(list, space_json(c, &rows.v[i])))
             return json_decref(list), fail_no_memory(c);
-    return reply_list(c, &l, rows.total, list,
-                      call_query(c, "include") ? organizations_of(c, &rows) : NULL);
+        include(&in, INCLUDE_ORGS, rows.v[i].org_guid);
+    }
+    return reply_list(c, &l, rows.total, list, including_take(&in));
 }
 
 int get_space(struct call *c) {
     _cleanup_(space_row_fini) struct space_row space = {0};
-    return load_space(c, c->params[0], NEED_READ, &space) < 0
-               ? -1
-               : reply_json(c, 200, space_json(c, &space));
+    _cleanup_(including_fini) struct including in;
+    including_init(&in, c);
+    if (load_space(c, c->params[0], NEED_READ, &space) < 0)
+        return -1;
+    include(&in, INCLUDE_ORGS, space.org_guid);
+    return reply_json(c, 200, including_with(&in, space_json(c, &space)));
 }
 
 static int saved(struct call *c, int r, const struct error *err) {
@@ -131,7 +125,8 @@ int space_delete(struct call *c, const struct space_row *space) {
     for (size_t i = 0; i < apps.n; i++) {
         if (store_app_delete(store, apps.v[i].guid, &err) < 0)
             return fail_internal(c, &err);
-        if (after_commit(c, AFTER_DESIRE_APP, apps.v[i].guid) < 0)
+        if (after_commit(c, AFTER_DESIRE_APP, apps.v[i].guid) < 0 ||
+            after_commit(c, AFTER_FORGET_LOGS, apps.v[i].guid) < 0)
             return -1;
     }
     for (size_t i = 0; i < routes.n; i++)
@@ -150,29 +145,60 @@ int delete_space(struct call *c) {
     return reply_job(c, "space.delete");
 }
 
-static int reply_ssh(struct call *c, const struct space_row *space) {
-    return reply_json(c, 200,
-                      json_pack("{s:s,s:s,s:b}", "name", "ssh", "description",
-                                "Enable SSHing into apps in the space.", "enabled", space->ssh));
+/* --- features: one
+ * -----------------------------------------------------------------------------------
+ */
+
+static json_t *ssh_json(const struct space_row *space) {
+    return json_pack("{s:s,s:s,s:b}", "name", "ssh", "description",
+                     "Enable SSHing into apps in the space.", "enabled", space->ssh);
 }
 
-int get_space_ssh(struct call *c) {
+/* The space of the path, whose feature of the path is the one there is. */
+static int load_feature(struct call *c, enum need need, struct space_row *ret) {
+    if (load_space(c, c->params[0], need, ret) < 0)
+        return -1;
+    return str_eq(c->params[1], "ssh") ? 0 : fail_not_found(c, "Feature");
+}
+
+int list_space_features(struct call *c) {
     _cleanup_(space_row_fini) struct space_row space = {0};
-    return load_space(c, c->params[0], NEED_READ, &space) < 0 ? -1 : reply_ssh(c, &space);
+    return load_space(c, c->params[0], NEED_READ, &space) < 0
+               ? -1
+               : reply_json(c, 200, json_pack("{s:[o]}", "resources", ssh_json(&space)));
 }
 
-int update_space_ssh(struct call *c) {
+int get_space_feature(struct call *c) {
+    _cleanup_(space_row_fini) struct space_row space = {0};
+    return load_feature(c, NEED_READ, &space) < 0 ? -1 : reply_json(c, 200, ssh_json(&space));
+}
+
+int update_space_feature(struct call *c) {
     static const struct field fields[] = {
         {.name = "enabled", .kind = FIELD_BOOL, .required = true},
     };
     _cleanup_(space_row_fini) struct space_row space = {0};
     struct error err = {0};
-    if (load_space(c, c->params[0], NEED_WRITE, &space) < 0 || body_check_all(c, fields) < 0)
+    if (load_feature(c, NEED_WRITE, &space) < 0 || body_check_all(c, fields) < 0)
         return -1;
     body_bool(c->json, "enabled", &space.ssh);
     if (store_space_update(c->api->deps.store, &space, &err) < 0)
         return fail_internal(c, &err);
-    return reply_ssh(c, &space);
+    return reply_json(c, 200, ssh_json(&space));
+}
+
+/* --- what there is none of
+ * ---------------------------------------------------------------------------
+ */
+
+/* There are no isolation segments: only "none" can be set. */
+int update_space_no_relation(struct call *c) {
+    _cleanup_(space_row_fini) struct space_row space = {0};
+    if (load_space(c, c->params[0], NEED_WRITE, &space) < 0)
+        return -1;
+    if (json_object_size(json_object_get(c->json, "data")))
+        return fail_invalid(c, "This platform has no isolation segments.");
+    return reply_json(c, 200, json_pack("{s:n}", "data"));
 }
 
 int get_space_no_relation(struct call *c) {

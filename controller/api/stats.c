@@ -135,6 +135,46 @@ int process_stats(struct call *c, const struct app_row *app, const struct proces
     return 0;
 }
 
+/* The short form: an object an index, without usage. */
+struct brief {
+    json_t *list; /* owned by the caller; DOWN until told otherwise */
+    uint64_t now_ms;
+};
+
+static json_t *brief_json(uint64_t index, const char *state, uint64_t since) {
+    return json_pack("{s:I,s:s,s:I}", "index", (json_int_t)index, "state", state, "since",
+                     (json_int_t)since);
+}
+
+static void on_brief(void *arg, const struct lrp_actual *a) {
+    struct brief *b = arg;
+    uint64_t since = b->now_ms > a->since_ms ? (b->now_ms - a->since_ms) / 1000 : 0;
+    if (a->index < json_array_size(b->list))
+        json_array_set_new(b->list, a->index, brief_json(a->index, state_of(a), since));
+}
+
+json_t *process_instances(struct call *c, const struct process_row *p) {
+    struct brief b = {.list = json_array(), .now_ms = clock_mono_ms()};
+    char group[2 * GUID_SIZE];
+    process_lrp_guid(p, group);
+    for (uint64_t i = 0; b.list && i < process_wanted(p); i++)
+        if (json_array_append_new(b.list, brief_json(i, "DOWN", 0)))
+            return json_decref(b.list), NULL;
+    if (b.list)
+        lrp_instances(c->api->deps.lrp, group, on_brief, &b);
+    return b.list;
+}
+
+int list_process_instances(struct call *c) {
+    _cleanup_(process_row_fini) struct process_row p = {0};
+    if (load_process(c, c->params[0], NEED_READ, &p) < 0)
+        return -1;
+    return reply_json(c, 200,
+                      json_pack("{s:o,s:{s:o,s:o}}", "resources", process_instances(c, &p), "links",
+                                "self", json_link(c, "/v3/processes/%s/process_instances", p.guid),
+                                "process", json_link(c, "/v3/processes/%s", p.guid)));
+}
+
 static int reply_stats(struct call *c, const struct process_row *p) {
     _cleanup_(app_row_fini) struct app_row app = {0};
     json_t *list = NULL;

@@ -4,27 +4,29 @@
 #include "controller/api/resources.h"
 #include "controller/store/tokens.h"
 
-static json_t *user_json(struct call *c, const struct user_row *u) {
+json_t *user_json(struct call *c, const struct user_row *u) {
     bool client = str_eq(u->origin, "client");
-    return json_pack("{s:s,s:o,s:o,s:o,s:s,s:o,s:{s:{},s:{}},s:{s:o}}", "guid", u->guid,
-                     "created_at", json_time(u->created_ns), "updated_at", json_time(u->updated_ns),
-                     "username", client ? json_null() : json_text_or_null(u->username),
-                     "presentation_name", u->username, "origin",
-                     client ? json_null() : json_text_or_null(u->origin), "metadata", "labels",
-                     "annotations", "links", "self", json_link(c, "/v3/users/%s", u->guid));
+    return json_pack("{s:s,s:o,s:o,s:o,s:s,s:o,s:o,s:{s:o}}", "guid", u->guid, "created_at",
+                     json_time(u->created_ns), "updated_at", json_time(u->updated_ns), "username",
+                     client ? json_null() : json_text_or_null(u->username), "presentation_name",
+                     u->username, "origin", client ? json_null() : json_text_or_null(u->origin),
+                     "metadata", json_metadata(u->labels, u->annotations), "links", "self",
+                     json_link(c, "/v3/users/%s", u->guid));
 }
 
-/* Inactive ones were deleted here, though not yet in UAA. */
-int list_users(struct call *c) {
-    static const char *const filters[] = {"guids", "usernames", "origins", NULL};
-    static const char *const also[] = {"partial_usernames", NULL};
+/* Inactive ones were deleted here, though not yet in UAA. `members`: only those of `place`. */
+static int reply_users(struct call *c, const char *members, const char *place) {
+    static const char *const filters[] = {"guids",   "usernames",      "partial_usernames",
+                                          "origins", "label_selector", NULL};
     static const char *const active = "1";
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(user_rows_fini) struct user_rows rows = {0};
     struct error err = {0};
-    if (listing_parse(c, &l, filters, also) < 0)
+    if (listing_parse(c, &l, filters, NULL) < 0)
         return -1;
     listing_add(&l, "active", &active);
+    if (members)
+        listing_add(&l, members, &place);
     if (store_user_list(c->api->deps.store, &l.query, &rows, &err) < 0)
         return fail_internal(c, &err);
     json_t *list = json_array();
@@ -32,6 +34,24 @@ int list_users(struct call *c) {
         if (json_array_append_new(list, user_json(c, &rows.v[i])))
             return json_decref(list), fail_no_memory(c);
     return reply_list(c, &l, rows.total, list, NULL);
+}
+
+int list_users(struct call *c) {
+    return reply_users(c, NULL, NULL);
+}
+
+int list_org_users(struct call *c) {
+    _cleanup_(org_row_fini) struct org_row org = {0};
+    return load_org(c, c->params[0], NEED_READ, &org) < 0
+               ? -1
+               : reply_users(c, "members_of_org", org.guid);
+}
+
+int list_space_users(struct call *c) {
+    _cleanup_(space_row_fini) struct space_row space = {0};
+    return load_space(c, c->params[0], NEED_READ, &space) < 0
+               ? -1
+               : reply_users(c, "members_of_space", space.guid);
 }
 
 static int load_user(struct call *c, struct user_row *ret) {
@@ -52,6 +72,18 @@ static int load_user(struct call *c, struct user_row *ret) {
 int get_user(struct call *c) {
     _cleanup_(user_row_fini) struct user_row user = {0};
     return load_user(c, &user) < 0 ? -1 : reply_json(c, 200, user_json(c, &user));
+}
+
+int update_user(struct call *c) {
+    static const struct field fields[] = {FIELD_METADATA};
+    _cleanup_(user_row_fini) struct user_row user = {0};
+    struct error err = {0};
+    if (load_user(c, &user) < 0 || body_check_all(c, fields) < 0 ||
+        metadata_merge(c, c->json, &user.labels, &user.annotations) < 0)
+        return -1;
+    if (store_user_update(c->api->deps.store, &user, &err) < 0)
+        return fail_internal(c, &err);
+    return reply_json(c, 200, user_json(c, &user));
 }
 
 /* UAA has made the account already: here it is only told of. */
@@ -110,36 +142,34 @@ static json_t *role_json(struct call *c, const struct role_row *r) {
                      json_link(c, "/v3/users/%s", r->user_guid));
 }
 
-static json_t *users_of(struct call *c, const struct role_rows *rows) {
-    json_t *seen = json_object(), *users = json_array();
-    for (size_t i = 0; i < rows->n; i++) {
-        _cleanup_(user_row_fini) struct user_row user = {0};
-        if (!json_object_get(seen, rows->v[i].user_guid) &&
-            store_user_get(c->api->deps.store, rows->v[i].user_guid, &user, NULL) == 0)
-            json_array_append_new(users, user_json(c, &user));
-        json_object_set_new(seen, rows->v[i].user_guid, json_true());
-    }
-    json_decref(seen);
-    return json_pack("{s:o}", "users", users);
+static const char *const role_also[] = {"include=user", "include=space", "include=organization",
+                                        NULL};
+
+static void include_of(struct including *in, const struct role_row *r) {
+    include(in, INCLUDE_USERS, r->user_guid);
+    include(in, INCLUDE_SPACES, r->space_guid);
+    include(in, INCLUDE_ORGS, r->org_guid);
 }
 
 int list_roles(struct call *c) {
     static const char *const filters[] = {
         "guids", "types", "user_guids", "space_guids", "organization_guids", NULL};
-    static const char *const also[] = {"include", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(role_rows_fini) struct role_rows rows = {0};
+    _cleanup_(including_fini) struct including in;
     struct error err = {0};
-    if (listing_parse(c, &l, filters, also) < 0)
+    including_init(&in, c);
+    if (listing_parse(c, &l, filters, role_also) < 0)
         return -1;
     if (store_role_list(c->api->deps.store, &l.query, &rows, &err) < 0)
         return fail_internal(c, &err);
     json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
+    for (size_t i = 0; i < rows.n; i++) {
         if (json_array_append_new(list, role_json(c, &rows.v[i])))
             return json_decref(list), fail_no_memory(c);
-    return reply_list(c, &l, rows.total, list,
-                      call_query(c, "include") ? users_of(c, &rows) : NULL);
+        include_of(&in, &rows.v[i]);
+    }
+    return reply_list(c, &l, rows.total, list, including_take(&in));
 }
 
 /* Roles in a space are its managers' matter, those in an org its managers'. */
@@ -278,7 +308,12 @@ static int load_role(struct call *c, struct role_row *ret) {
 
 int get_role(struct call *c) {
     _cleanup_(role_row_fini) struct role_row role = {0};
-    return load_role(c, &role) < 0 ? -1 : reply_json(c, 200, role_json(c, &role));
+    _cleanup_(including_fini) struct including in;
+    including_init(&in, c);
+    if (load_role(c, &role) < 0)
+        return -1;
+    include_of(&in, &role);
+    return reply_json(c, 200, including_with(&in, role_json(c, &role)));
 }
 
 /* cc: a space's members stay members of its org. */

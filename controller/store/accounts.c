@@ -63,11 +63,18 @@ static const struct column user_columns[] = {
     COLUMN(user_row, COLUMN_TEXT, password_hash),
     COLUMN(user_row, COLUMN_BOOL, admin),
     COLUMN(user_row, COLUMN_BOOL, active),
+    COLUMN_METADATA(user_row),
 };
+
+/* Who has a role there. */
+#define ROLE_IN(column) "t.guid IN (SELECT user_guid FROM roles WHERE " column
 
 static const struct filter user_filters[] = {{"guids", "t.guid"},
                                              {"usernames", "t.username"},
                                              {"origins", "t.origin"},
+                                             {"partial_usernames", "t.username", .partial = true},
+                                             {"members_of_org", ROLE_IN("org_guid"), ")"},
+                                             {"members_of_space", ROLE_IN("space_guid"), ")"},
                                              {"active", "t.active"}};
 
 static const struct table user_table = {

@@ -33,6 +33,7 @@ struct user_row {
     char *password_hash;
     bool admin;
     bool active;
+    char *labels, *annotations; /* JSON objects, or NULL */
 };
 STORE_DECLARE(user)
 

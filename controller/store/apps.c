@@ -27,6 +27,8 @@ static const struct filter app_filters[] = {
     {"names", "t.name"},
     {"space_guids", "t.space_guid"},
     {"organization_guids", "s.org_guid"},
+    {"lifecycle_type", "t.lifecycle"},
+    {"stacks", "NULL"}, /* no image has one */
     {"states", "(CASE t.started WHEN 1 THEN 'STARTED' ELSE 'STOPPED' END)"},
 };
 
@@ -40,6 +42,7 @@ static const struct table app_table = {
     .filters = app_filters,
     .filter_count = ARRAY_SIZE(app_filters),
     .name_order = "t.name",
+    .state_order = "t.started",
     .visible = VISIBLE_IN_SPACE("t.space_guid", "s.org_guid"),
 };
 STORE_DEFINE(app)
@@ -145,4 +148,45 @@ int store_process_set_run_info(struct store *s, const char *process_guid, const 
     return sqlite3_changes(s->db)
                ? 0
                : error_set(err, -ENOENT, "process %s has no version %s", process_guid, version);
+}
+
+static int read_usage(struct store *s, const char *sql, const char *org, const char *space,
+                      uint64_t *first, uint64_t *second, struct error *err) {
+    _cleanup_(sql_donep) sqlite3_stmt *stmt = NULL;
+    int r = sql_prepare(s, sql, &stmt, err);
+    if (r < 0)
+        return r;
+    if (sql_bind_text(stmt, 1, org) || sql_bind_text(stmt, 2, space))
+        return sql_fail(s, "binding a value", err);
+    if ((r = sql_step(s, stmt, "summing up what is taken", err)) < 0)
+        return r;
+    *first = (uint64_t)sqlite3_column_int64(stmt, 0);
+    if (second)
+        *second = (uint64_t)sqlite3_column_int64(stmt, 1);
+    return 0;
+}
+
+int store_usage_get(struct store *s, const char *org_guid, const char *space_guid,
+                    struct store_usage *ret, struct error *err) {
+    static const char where[] = " JOIN spaces s ON s.guid = a.space_guid"
+                                " WHERE (?1 IS NULL OR s.org_guid = ?1)"
+                                " AND (?2 IS NULL OR s.guid = ?2)";
+    char sql[400];
+    snprintf(sql, sizeof sql,
+             "SELECT coalesce(sum(p.instances), 0), coalesce(sum(p.instances * p.memory_mb), 0)"
+             " FROM processes p JOIN apps a ON a.guid = p.app_guid%s AND a.started",
+             where);
+    int r = read_usage(s, sql, org_guid, space_guid, &ret->instances, &ret->memory_mb, err);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM routes a%s", where);
+    if (r == 0)
+        r = read_usage(s, sql, org_guid, space_guid, &ret->routes, NULL, err);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM services a%s", where);
+    if (r == 0)
+        r = read_usage(s, sql, org_guid, space_guid, &ret->services, NULL, err);
+    if (r == 0)
+        r = read_usage(s,
+                       "SELECT count(*) FROM domains WHERE org_guid IS NOT NULL"
+                       " AND (?1 IS NULL OR org_guid = ?1) AND ?2 IS NULL",
+                       org_guid, space_guid, &ret->domains, NULL, err);
+    return r;
 }

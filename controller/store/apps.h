@@ -66,4 +66,12 @@ int store_process_run_info(struct store *s, const char *process_guid, const char
 int store_process_set_run_info(struct store *s, const char *process_guid, const char *version,
                                const void *data, size_t n, struct error *err);
 
+/* What is taken in an org or in a space, or, when both are NULL, in all. */
+struct store_usage {
+    uint64_t instances, memory_mb; /* of started apps, as asked for */
+    uint64_t routes, services, domains;
+};
+int store_usage_get(struct store *s, const char *org_guid, const char *space_guid,
+                    struct store_usage *ret, struct error *err);
+
 #endif

@@ -20,6 +20,7 @@ static const struct filter event_filters[] = {
     {"guids", "t.guid"},
     {"types", "t.type"},
     {"target_guids", "t.target_guid"},
+    {"target_guids[not]", "NOT t.target_guid"},
     {"space_guids", "t.space_guid"},
     {"organization_guids", "t.org_guid"},
 };

@@ -86,9 +86,11 @@ struct column {
     const char *read_only; /* an expression over `joins`; NULL: a column of the table itself */
 };
 
-/* SQL is `before IN (...) after`. The table itself is called t. */
+/* SQL is `before IN (...) after`; `partial`: a value need only stand somewhere in `before`, in
+ * whatever case. The table itself is called t. */
 struct filter {
     const char *key, *before, *after;
+    bool partial;
 };
 
 struct table {
@@ -100,8 +102,9 @@ struct table {
     const char *joins; /* "LEFT JOIN spaces s ON s.guid = t.space_guid" or NULL */
     const struct filter *filters;
     size_t filter_count;
-    const char *name_order; /* expression for order "name", or NULL */
-    const char *visible;    /* condition with ?U for the user's guid, or NULL: visible to all */
+    const char *name_order;  /* expression for order "name", or NULL */
+    const char *state_order; /* expression for order "state", or NULL */
+    const char *visible;     /* condition with ?U for the user's guid, or NULL: visible to all */
 };
 
 #define COLUMN(row, type, member)                                                                  \

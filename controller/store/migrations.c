@@ -158,8 +158,11 @@ static const char services[] =
 static const char start_after_staging[] =
     "ALTER TABLE builds ADD COLUMN start_after_staging INTEGER NOT NULL DEFAULT 0;";
 
+static const char user_metadata[] = "ALTER TABLE users ADD COLUMN labels TEXT;"
+                                    "ALTER TABLE users ADD COLUMN annotations TEXT;";
+
 static const char *const steps[] = {
-    accounts, apps, routes, records, deployments, services, start_after_staging};
+    accounts, apps, routes, records, deployments, services, start_after_staging, user_metadata};
 
 int migrations_latest(void) {
     return (int)ARRAY_SIZE(steps);

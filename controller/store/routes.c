@@ -42,6 +42,7 @@ static const struct column route_columns[] = {
     COLUMN(route_row, COLUMN_TEXT, options),
     COLUMN_METADATA(route_row),
     COLUMN_READ(route_row, COLUMN_TEXT, domain_name, "d.name"),
+    COLUMN_READ(route_row, COLUMN_GUID, org_guid, "s.org_guid"),
 };
 
 static const struct filter route_filters[] = {
@@ -51,6 +52,8 @@ static const struct filter route_filters[] = {
     {"domain_guids", "t.domain_guid"},
     {"space_guids", "t.space_guid"},
     {"organization_guids", "s.org_guid"},
+    {"ports", "NULL"}, /* none has one */
+    {"service_instance_guids", "NULL"},
     {"app_guids", "t.guid IN (SELECT d2.route_guid FROM destinations d2 WHERE d2.app_guid", ")"},
 };
 

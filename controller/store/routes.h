@@ -24,7 +24,8 @@ struct route_row {
     char *protocol; /* "http" */
     char *options;  /* JSON object; NULL: none */
     char *labels, *annotations;
-    char *domain_name; /* read only */
+    char *domain_name;        /* read only */
+    char org_guid[GUID_SIZE]; /* read only */
 };
 STORE_DECLARE(route)
 

@@ -67,6 +67,7 @@ static const struct table binding_table = {
              " LEFT JOIN services v ON v.guid = t.service_guid",
     .filters = binding_filters,
     .filter_count = ARRAY_SIZE(binding_filters),
+    .name_order = "t.name",
     .visible = VISIBLE_IN_SPACE("a.space_guid", "s.org_guid"),
 };
 STORE_DEFINE(binding)

@@ -75,13 +75,26 @@ struct store_label {
     bool absent;
 };
 
+/* The rows created (or, `updated`, last changed) within one of the spans, each from <= x < to. */
+struct store_span {
+    uint64_t from_ns, to_ns;
+};
+struct store_times {
+    bool updated;
+    const struct store_span *spans;
+    size_t n; /* 0: matches nothing */
+};
+
 /* Zero-initialised: all rows, oldest first. */
 struct store_query {
     const struct store_filter *filters; /* all must match */
     size_t filter_count;
     const struct store_label *labels; /* all must hold */
     size_t label_count;
-    const char *order; /* "created_at" (default), "updated_at" or "name" where it has one */
+    const struct store_times *times; /* all must hold */
+    size_t time_count;
+    /* "created_at" (default), "updated_at"; "name" or "state" where it has one */
+    const char *order;
     bool descending;
     uint64_t limit, offset; /* limit 0: all */
     bool count;             /* fill rows.total: how many match, whatever the limit */

@@ -305,7 +305,27 @@ static void put_label(struct strbuf *sql, const struct store_query *q, size_t i)
     strbuf_puts(sql, ")");
 }
 
-/* Filters have the parameters 1..n, the user n+1, limit and offset n+2 and n+3, labels the rest. */
+/* The number of the parameter for the first span of times[i]; each span has two. */
+static size_t time_parameter(const struct store_query *q, size_t i) {
+    size_t at = label_parameter(q, q->label_count);
+    for (size_t j = 0; j < i; j++)
+        at += 2 * q->times[j].n;
+    return at;
+}
+
+static void put_times(struct strbuf *sql, const struct store_query *q, size_t i) {
+    const struct store_times *times = &q->times[i];
+    const char *column = times->updated ? "t.updated_ns" : "t.created_ns";
+    size_t at = time_parameter(q, i);
+    strbuf_puts(sql, times->n ? "(" : "(0");
+    for (size_t j = 0; j < times->n; j++, at += 2)
+        strbuf_printf(sql, "%s(%s >= ?%zu AND %s < ?%zu)", j ? " OR " : "", column, at, column,
+                      at + 1);
+    strbuf_puts(sql, ")");
+}
+
+/* Filters have the parameters 1..n, the user n+1, limit and offset n+2 and n+3, then come labels
+ * and times. */
 static int put_where(struct strbuf *sql, const struct table *t, const struct store_query *q,
                      struct error *err) {
     const char *and = " WHERE ";
@@ -313,7 +333,15 @@ static int put_where(struct strbuf *sql, const struct table *t, const struct sto
         const struct filter *f = find_filter(t, q->filters[i].key);
         if (!f)
             return error_set(err, -EINVAL, "no filter %s", q->filters[i].key);
-        strbuf_printf(sql, "%s%s", and, f->before);
+        strbuf_puts(sql, and);
+        if (f->partial) {
+            strbuf_printf(sql,
+                          "EXISTS (SELECT 1 FROM json_each(?%zu) part"
+                          " WHERE instr(lower(%s), lower(part.value)))",
+                          i + 1, f->before);
+            continue;
+        }
+        strbuf_puts(sql, f->before);
         if (q->filters[i].n == 1)
             strbuf_printf(sql, " = ?%zu", i + 1);
         else
@@ -325,6 +353,10 @@ static int put_where(struct strbuf *sql, const struct table *t, const struct sto
     for (size_t i = 0; i < q->label_count; i++, and = " AND ") {
         strbuf_puts(sql, and);
         put_label(sql, q, i);
+    }
+    for (size_t i = 0; i < q->time_count; i++, and = " AND ") {
+        strbuf_puts(sql, and);
+        put_times(sql, q, i);
     }
     if (!q->visible_to || !t->visible)
         return 0;
@@ -369,11 +401,21 @@ static int bind_labels(struct store *s, const struct store_query *q, sqlite3_stm
     return 0;
 }
 
+static void bind_times(const struct store_query *q, sqlite3_stmt *stmt) {
+    for (size_t i = 0; i < q->time_count; i++)
+        for (size_t j = 0; j < q->times[i].n; j++) {
+            const struct store_span *span = &q->times[i].spans[j];
+            int at = (int)(time_parameter(q, i) + 2 * j);
+            sqlite3_bind_int64(stmt, at, (sqlite3_int64)MIN(span->from_ns, (uint64_t)INT64_MAX));
+            sqlite3_bind_int64(stmt, at + 1, (sqlite3_int64)MIN(span->to_ns, (uint64_t)INT64_MAX));
+        }
+}
+
 static int bind_where(struct store *s, const struct table *t, const struct store_query *q,
                       sqlite3_stmt *stmt, struct error *err) {
     for (size_t i = 0; i < q->filter_count; i++) {
         const struct store_filter *f = &q->filters[i];
-        if (f->n == 1) {
+        if (f->n == 1 && !find_filter(t, f->key)->partial) {
             if (sql_bind_text(stmt, (int)i + 1, f->values[0]))
                 return sql_fail(s, "binding a value", err);
             continue;
@@ -384,6 +426,7 @@ static int bind_where(struct store *s, const struct table *t, const struct store
     }
     if (q->visible_to && t->visible && sql_bind_text(stmt, (int)q->filter_count + 1, q->visible_to))
         return sql_fail(s, "binding a value", err);
+    bind_times(q, stmt);
     return bind_labels(s, q, stmt, err);
 }
 
@@ -432,6 +475,8 @@ static int put_order(struct strbuf *sql, const struct table *t, const struct sto
         strbuf_printf(sql, " ORDER BY t.updated_ns %s, t.id %s", direction, direction);
     else if (str_eq(q->order, "name") && t->name_order)
         strbuf_printf(sql, " ORDER BY %s %s, t.id %s", t->name_order, direction, direction);
+    else if (str_eq(q->order, "state") && t->state_order)
+        strbuf_printf(sql, " ORDER BY %s %s, t.id %s", t->state_order, direction, direction);
     else
         return error_set(err, -EINVAL, "no order %s", q->order);
     return 0;

@@ -307,7 +307,7 @@ START_TEST(label_selectors_find_what_they_say) {
         answer_fini(&a);
     }
     /* only where there are labels */
-    struct answer a = want(400, "GET", "/v3/users?label_selector=a", NULL);
+    struct answer a = want(400, "GET", "/v3/roles?label_selector=a", NULL);
     answer_fini(&a);
 }
 END_TEST
