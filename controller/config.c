@@ -48,8 +48,11 @@ static const struct option options[] = {
     STRING(org, "default", "with --init: the first organization"),
     STRING(space, "default", "with --init: its first space"),
     STRING(make_node_key, NULL, "KIND:NAME (cell or router): make a node's key, then exit"),
+    STRING(node_id, NULL, "with --make-node-key: keep this id (hex), as when keys are rotated"),
     STRING(out, NULL, "with --make-node-key: the file to write"),
     STRING(revoke_node, NULL, "ID in hex: refuse this node from the next SIGHUP on, then exit"),
+    STRING(backup, NULL,
+           "FILE, new: a consistent copy of the database, also of one in use, then exit"),
 };
 
 static int on_registry(void *target, const char *name, const char *key, const char *value,

@@ -22,7 +22,7 @@ struct controller_config {
     /* Not of the daemon: do one thing and exit. */
     bool init;
     char *password_file, *org, *space;
-    char *make_node_key, *out, *revoke_node;
+    char *make_node_key, *node_id, *out, *revoke_node, *backup;
 };
 
 extern const struct config_spec controller_config_spec;

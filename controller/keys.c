@@ -98,6 +98,20 @@ int keys_init(const struct controller_config *c, bool *ret_fresh, struct error *
 
 /* --- nodes --- */
 
+/* A new id, or the one that the node has. */
+static int choose_id(const struct controller_config *c, bool cell, uint8_t id[BUS_ID_SIZE],
+                     struct error *err) {
+    if (str_empty(c->node_id)) {
+        nodes_make_id(cell ? BERTH__NODE_KIND__NODE_CELL : BERTH__NODE_KIND__NODE_ROUTER, id);
+        return 0;
+    }
+    if (hex_decode(c->node_id, id, BUS_ID_SIZE) < 0 ||
+        id[0] != (cell ? NODES_CELL_ID : NODES_ROUTER_ID))
+        return error_set(err, -EINVAL, "--node-id=%s is no id of a %s", c->node_id,
+                         cell ? "cell" : "router");
+    return 0;
+}
+
 int keys_make_node(const struct controller_config *c, char id_text[static 2 * BUS_ID_SIZE + 1],
                    struct error *err) {
     _cleanup_(master_key_wipe) struct master_key master = {0};
@@ -109,9 +123,9 @@ int keys_make_node(const struct controller_config *c, char id_text[static 2 * BU
     if (!cell && !str_starts(c->make_node_key, "router:"))
         return error_set(err, -EINVAL, "--make-node-key=%s: want cell:NAME or router:NAME",
                          c->make_node_key);
-    if ((r = master_key_read(c->master_key_file, &master, err)) < 0)
+    if ((r = master_key_read(c->master_key_file, &master, err)) < 0 ||
+        (r = choose_id(c, cell, id, err)) < 0)
         return r;
-    nodes_make_id(cell ? BERTH__NODE_KIND__NODE_CELL : BERTH__NODE_KIND__NODE_ROUTER, id);
     if ((r = hub_derive_identity(master.key, master.gen, id, &identity)) < 0)
         return error_set(err, r, "cannot derive a key");
     bus_identity_format(&identity, line);

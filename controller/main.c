@@ -8,6 +8,7 @@
 #include "controller/controller.h"
 #include "controller/keys.h"
 #include "controller/nodes/nodes.h"
+#include "controller/store/store.h"
 
 static int fail(const char *what, const struct error *err) {
     log_error("cannot start", "part=%s why=%s", what, log_quote(err->msg));
@@ -38,6 +39,12 @@ static int run_command(const struct controller_config *c, struct error *err) {
         if (nodes_revoke(c->revoked_file, c->revoke_node, err) < 0)
             return fail("revoke-node", err);
         printf("%s is refused from the controller's next start or SIGHUP on\n", c->revoke_node);
+        return 0;
+    }
+    if (!str_empty(c->backup)) {
+        if (store_backup_beside(c->state_dir, c->backup, err) < 0)
+            return fail("backup", err);
+        printf("the database is in %s; its secrets need %s\n", c->backup, c->secrets_key_file);
         return 0;
     }
     return -1;

@@ -12,6 +12,8 @@
 #include "common/base/fs.h"
 #include "controller/store/internal.h"
 
+#define BACKUP_WAIT_MS                                                                             \
+    10000 /* for the owner of the database, which locks it when it starts and ends */
 #define KEY_CHECK "berth: the key that sealed this database"
 
 /* --- opening
@@ -245,4 +247,20 @@ int store_backup(struct store *s, const char *path, struct error *err) {
     int r = sql_run(s, "VACUUM INTO ?", &path, 1, NULL, err);
     umask(before);
     return r < 0 ? error_wrap(err, "backing up to %s", path) : 0;
+}
+
+int store_backup_beside(const char *dir, const char *path, struct error *err) {
+    _cleanup_(store_freep) struct store *s = mem_zalloc(sizeof *s);
+    _cleanup_(freep) char *from = str_printf("%s/berth.db", dir);
+    bool fresh;
+    int r;
+    if (!s || !from)
+        return error_set(err, -ENOMEM, "out of memory backing up");
+    s->lock_fd = -1; /* the log (WAL) gives readers a view that stands still, without our lock */
+    if (access(from, F_OK) < 0)
+        return error_set(err, -errno, "cannot read %s: %s", from, strerror(errno));
+    if ((r = open_database(s, dir, &fresh, err)) < 0)
+        return r;
+    sqlite3_busy_timeout(s->db, BACKUP_WAIT_MS);
+    return store_backup(s, path, err);
 }

@@ -55,6 +55,8 @@ uint64_t store_now_ns(struct store *s);
 
 /* A consistent copy of the database (without the key) in one new file. Blocks. */
 int store_backup(struct store *s, const char *path, struct error *err);
+/* The same from another process than the one, if any, that has `dir` open: it goes on meanwhile. */
+int store_backup_beside(const char *dir, const char *path, struct error *err);
 
 /* --- lists ---------------------------------------------------------------------------------------
  */

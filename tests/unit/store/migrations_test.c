@@ -199,6 +199,10 @@ START_TEST(a_backup_is_a_whole_store) {
     snprintf(path, sizeof path, "%s/berth.db", copy);
     OK(store_backup(store, path, &err));
     ck_assert_int_eq(store_backup(store, path, &err), -EEXIST);
+    OK(unlink(path));
+    OK(store_backup_beside(dir, path, &err)); /* while it is open here */
+    ck_assert_int_eq(store_backup_beside(dir, path, &err), -EEXIST);
+    ck_assert_int_eq(store_backup_beside("/tmp/berth-not-there", path, &err), -ENOENT);
     snprintf(key, sizeof key, "%s/store.key", dir);
     OK(fs_read(AT_FDCWD, key, 4096, &text, &n, &err));
     snprintf(key, sizeof key, "%s/store.key", copy);
