@@ -36,6 +36,10 @@ static const struct option options[] = {
     {"port_first", OPTION_U64, AT(port_first), "61001", 1024, 65535,
      .help = "first host port for containers"},
     {"port_count", OPTION_U64, AT(port_count), "4534", 1, 64511, .help = "how many host ports"},
+    /* A minute is several times what a router may take to hear that a port is no longer an app's:
+     * a crash report under way (10 s and a new session), or a cell's silence (15 s). */
+    {"port_rest", OPTION_U64, AT(port_rest), "60", 0, 3600,
+     .help = "seconds before a host port is another container's; no less but in tests"},
     {"dns", OPTION_STRING, AT(dns), .help = "servers for containers [the host's]"},
     {"allow_networks", OPTION_STRING, AT(allow_networks),
      .help = "private networks that containers may reach: CIDR,CIDR"},

@@ -15,7 +15,7 @@ struct settings {
     char *key_file, *name, *zone, *address;
     char *state_dir, *run_dir, *prefix;
     char *subnet, *dns, *allow_networks, *deny_networks, *runtime;
-    uint64_t id_base, id_range, port_first, port_count;
+    uint64_t id_base, id_range, port_first, port_count, port_rest;
     uint64_t memory, disk, max_containers; /* bytes; 0: what the host has */
     uint64_t default_disk, default_pids, default_nofile;
     uint64_t max_layer, max_image, max_entries, max_ratio, cache, pull_threads;

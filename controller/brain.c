@@ -218,6 +218,10 @@ static void on_event(void *data, const char *kind, const struct lrp_actual *a, c
         logs_printf(b->deps.logs, a->app_guid, "CELL", false, clock_wall_ns(),
                     "Cell %s requesting replacement for instance %s", a->cell_name,
                     a->instance_guid);
+    } else if (str_eq(kind, "unknown")) { /* deleted meanwhile, or of after the database's backup */
+        log_warn("stopping an instance that nothing in the database wants",
+                 "app=%s process=%s index=%u instance=%s cell=%s", a->app_guid, a->process_guid,
+                 a->index, a->instance_guid, a->cell_name);
     } else if (str_eq(kind, "cell-lost")) {
         logs_printf(b->deps.logs, a->app_guid, "API", true, clock_wall_ns(),
                     "Instance %u on cell %s: %s", a->index, a->cell_name, text);
@@ -331,6 +335,8 @@ void brain_metrics(struct brain *b, struct strbuf *out) {
         {"berth_instances_placed_total", "counter", "Instances given to a cell.", n.placed},
         {"berth_instances_lost_total", "counter", "Instances replaced for their cell's silence.",
          n.instances_lost},
+        {"berth_instances_unknown_total", "counter",
+         "Instances stopped that nothing in the database wanted.", n.instances_unknown},
         {"berth_instances_evacuated_total", "counter", "Replacements for evacuated instances.",
          n.instances_evacuated},
         {"berth_settled", "gauge", "1 once known cells had their chance to report.",

@@ -10,7 +10,8 @@
 #include "common/bus/times.h"
 #include "router/ship.h"
 
-#define SAVE_AFTER_MS 1000 /* changes come in bursts: one write for all */
+#define SAVE_AFTER_MS 1000  /* changes come in bursts: one write for all */
+#define SAVE_AGAIN_MS 10000 /* after a failure: a full disk, say */
 #define ROUTES_FILE   "routes.json"
 #define EPOCH_BYTES   8
 
@@ -32,6 +33,13 @@ struct feed {
 
 /* --- saving --- */
 
+static void save_in(struct feed *f, unsigned ms) {
+    const struct timeval after = {.tv_sec = ms / 1000};
+    if (!f->dirty)
+        event_add(f->save_event, &after);
+    f->dirty = true;
+}
+
 static void save(struct feed *f) {
     struct error err = {0};
     f->dirty = false;
@@ -40,6 +48,7 @@ static void save(struct feed *f) {
     if (routes_save(f->routes, f->path, &err) < 0) {
         f->save_failures++;
         log_error("routes not saved", "why=%s", log_quote(err.msg));
+        save_in(f, SAVE_AGAIN_MS);
     } else {
         f->saves++;
     }
@@ -48,13 +57,6 @@ static void save(struct feed *f) {
 static void on_save(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     save(arg);
-}
-
-static void save_later(struct feed *f) {
-    static const struct timeval after = {.tv_sec = SAVE_AFTER_MS / 1000};
-    if (!f->dirty)
-        event_add(f->save_event, &after);
-    f->dirty = true;
 }
 
 /* --- news --- */
@@ -103,7 +105,7 @@ static void publish(struct feed *f) {
         log_debug("routes changed", "routes=%zu version=%llu", routes_count(f->routes),
                   (unsigned long long)f->version);
     f->updates++;
-    save_later(f);
+    save_in(f, SAVE_AFTER_MS);
 }
 
 static void apply(struct feed *f, const Berth__WatchReply *reply) {

@@ -31,6 +31,7 @@ struct container_engine_config {
     uint32_t id_base;    /* first host id; each container takes id_range ids */
     uint32_t id_range;   /* 65536 */
     uint16_t port_first, port_count; /* host ports */
+    uint64_t port_rest_ms;           /* between two containers that have the same one */
     const char *host_address;        /* where routers reach the host ports */
     const char *dns; /* comma-separated servers; NULL: from the host's resolv.conf */
     const char *allow_networks, *deny_networks; /* comma-separated CIDRs that containers may reach

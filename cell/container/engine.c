@@ -14,6 +14,7 @@
 
 #include "cell/container/monitor.h"
 #include "cell/container/namespaces.h"
+#include "common/base/clock.h"
 #include "common/base/fs.h"
 #include "common/base/workers.h"
 
@@ -54,6 +55,18 @@ static int check_config(const struct container_engine_config *config, struct err
     return 0;
 }
 
+/* Without the file, or with another range of ports, any of them may be the next. */
+static void read_next_port(struct container_engine *e) {
+    _cleanup_(freep) char *path = str_printf("%s/%s", e->dir, NEXT_PORT_FILE);
+    _cleanup_(freep) char *text = NULL;
+    uint64_t port;
+    if (!path || fs_read(AT_FDCWD, path, 16, &text, NULL, NULL) < 0)
+        return;
+    text[strcspn(text, "\n")] = '\0';
+    if (parse_u64(text, e->port_first, e->port_first + e->ports.count - 1, &port) == 0)
+        e->ports.next = (unsigned)port - e->port_first;
+}
+
 static int copy_config(struct container_engine *e, const struct container_engine_config *config,
                        struct error *err) {
     _cleanup_(freep) char *boot = NULL;
@@ -77,8 +90,10 @@ static int copy_config(struct container_engine *e, const struct container_engine
     if (slots < e->max_containers)
         return error_set(err, -EINVAL, "subnet and host ids have room for %u of %u containers",
                          slots, e->max_containers);
-    if (pool_init(&e->slots, slots) < 0 || pool_init(&e->ports, config->port_count) < 0)
+    if (pool_init(&e->slots, slots, 0) < 0 ||
+        pool_init(&e->ports, config->port_count, config->port_rest_ms) < 0)
         return error_set(err, -ENOMEM, "out of memory");
+    read_next_port(e);
     if ((r = fs_read(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &boot, NULL, err)) < 0)
         return r;
     strncpy(e->boot_id, boot, sizeof e->boot_id - 1);
@@ -245,11 +260,12 @@ struct container *container_new(struct container_engine *e, const char *id) {
 
 void container_forget(struct container *c) {
     struct container_engine *e = c->engine;
+    uint64_t now_ms = clock_mono_ms();
     if (c->slot != UINT_MAX)
-        pool_give(&e->slots, c->slot);
+        pool_give(&e->slots, c->slot, now_ms);
     for (size_t i = 0; i < c->port_count; i++)
         if ((unsigned)(c->ports[i].host - e->port_first) < e->ports.count) /* else: older config */
-            pool_give(&e->ports, c->ports[i].host - e->port_first);
+            pool_give(&e->ports, c->ports[i].host - e->port_first, now_ms);
     DL_DELETE(e->containers, c);
     e->container_count--;
     if (c->on_end)

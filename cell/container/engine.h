@@ -21,6 +21,10 @@ struct workers;
 
 #define BOOT_ID_SIZE 37
 
+/* In the engine's directory: the host port whose turn is next, so that one that was just given back
+ * is the last to be given out also by the next agent. */
+#define NEXT_PORT_FILE "next-port"
+
 struct container_engine {
     struct event_base *loop;                                                    /* borrowed */
     char *dir, *containers_dir, *templates_dir, *run_dir, *name, *host_address; /* owned */

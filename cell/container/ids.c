@@ -7,29 +7,39 @@
 
 #include "common/base/mem.h"
 
-int pool_init(struct pool *p, unsigned count) {
+int pool_init(struct pool *p, unsigned count, uint64_t rest_ms) {
     bool *taken = mem_calloc(MAX(count, 1u), sizeof *taken);
-    if (!taken)
-        return -ENOMEM;
-    *p = (struct pool){.count = count, .taken = taken};
-    return 0;
+    uint64_t *given_ms = mem_calloc(MAX(count, 1u), sizeof *given_ms);
+    *p = (struct pool){.count = count, .rest_ms = rest_ms, .taken = taken, .given_ms = given_ms};
+    if (taken && given_ms)
+        return 0;
+    pool_fini(p);
+    return -ENOMEM;
 }
 
 void pool_fini(struct pool *p) {
     free(p->taken);
+    free(p->given_ms);
     *p = (struct pool){0};
 }
 
-int pool_take(struct pool *p) {
+static bool is_rested(const struct pool *p, unsigned n, uint64_t now_ms) {
+    return !p->given_ms[n] || now_ms - p->given_ms[n] >= p->rest_ms;
+}
+
+int pool_take(struct pool *p, uint64_t now_ms) {
     if (p->used >= p->count)
         return -ENOSPC;
-    while (p->taken[p->next])
-        p->next = (p->next + 1) % p->count;
-    unsigned n = p->next;
-    p->taken[n] = true;
-    p->used++;
-    p->next = (n + 1) % p->count;
-    return (int)n;
+    for (unsigned i = 0; i < p->count; i++) {
+        unsigned n = (p->next + i) % p->count;
+        if (p->taken[n] || !is_rested(p, n, now_ms))
+            continue;
+        p->taken[n] = true;
+        p->used++;
+        p->next = (n + 1) % p->count;
+        return (int)n;
+    }
+    return -EAGAIN;
 }
 
 int pool_claim(struct pool *p, unsigned n) {
@@ -42,9 +52,10 @@ int pool_claim(struct pool *p, unsigned n) {
     return 0;
 }
 
-void pool_give(struct pool *p, unsigned n) {
+void pool_give(struct pool *p, unsigned n, uint64_t now_ms) {
     assert(n < p->count && p->taken[n]);
     p->taken[n] = false;
+    p->given_ms[n] = now_ms;
     p->used--;
 }
 

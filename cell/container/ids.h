@@ -11,18 +11,21 @@
 #include "common/base/error.h"
 #include "common/base/str.h"
 
-/* Numbers 0..count-1, given out in turn, so that one given back rests as long as possible: late
- * packets for an ended container do not reach its address's next owner. */
+/* Numbers 0..count-1, given out in turn, so that one given back rests as long as possible, and no
+ * less than rest_ms: late packets for an ended container do not reach its address's next owner. */
 struct pool {
     unsigned count, used, next;
-    bool *taken; /* owned */
+    uint64_t rest_ms;
+    bool *taken;        /* owned */
+    uint64_t *given_ms; /* owned; when each was given back, 0: not yet */
 };
 
-int pool_init(struct pool *p, unsigned count); /* -ENOMEM */
+int pool_init(struct pool *p, unsigned count, uint64_t rest_ms); /* -ENOMEM */
 void pool_fini(struct pool *p);
-int pool_take(struct pool *p);              /* a number, or -ENOSPC */
-int pool_claim(struct pool *p, unsigned n); /* that one: 0, -EEXIST, -ERANGE */
-void pool_give(struct pool *p, unsigned n); /* n must be taken */
+/* A number; -ENOSPC: all are taken; -EAGAIN: those that are not still rest. */
+int pool_take(struct pool *p, uint64_t now_ms);
+int pool_claim(struct pool *p, unsigned n);                  /* that one: 0, -EEXIST, -ERANGE */
+void pool_give(struct pool *p, unsigned n, uint64_t now_ms); /* n must be taken */
 
 /* The bridge's network: first address the gateway's, then one a slot. Host byte order. */
 struct subnet {

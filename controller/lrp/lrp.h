@@ -32,6 +32,7 @@ struct lrp_ops {
     /* Something for the app's events and log. `kind`: "crash" | "placed" | "place-failed" |
      * "running" | "stopped" | "cell-lost" | "evacuating" (a replacement of `a` is on its way) |
      * "not-evacuated" (there is no room for one) |
+     * "unknown" (nobody desires it: it is stopped) |
      * "task-waits" (of a task: a->process_type is its name); `a` and `text` borrowed. */
     void (*on_event)(void *data, const char *kind, const struct lrp_actual *a, const char *text);
     /* What is to be known of these tasks whatever happens next: write it down at once. 0: all of it
@@ -283,6 +284,7 @@ struct lrp_counters {
     uint64_t instances_lost;      /* on silent cells, to be replaced */
     uint64_t evacuations;         /* of cells */
     uint64_t instances_evacuated; /* replacements that were placed */
+    uint64_t instances_unknown;   /* reported, desired by nobody, and stopped */
 };
 void lrp_counters(const struct lrp *l, struct lrp_counters *ret);
 

@@ -112,6 +112,10 @@ void report_decide(struct lrp *l, struct instance *in, uint64_t now_ms) {
         process_reset(l, p, now_ms);
     if (!p || in->index >= p->instances || in->state == LRP_STOPPING ||
         process_grow(p, in->index + 1, now_ms) < 0) {
+        if (!p) {
+            l->counters.instances_unknown++;
+            lrp_instance_event(l, "unknown", in, "");
+        }
         instance_withdraw(l, in, now_ms);
         return;
     }

@@ -38,7 +38,8 @@ static struct node *node_get(struct nodes *n, struct hub_peer *peer) {
 }
 
 /* A cell is announced to the brain with every report conversation, because its full report follows;
- * the other conversations only prove that it lives. */
+ * a watch only proves that it lives, and that it sends log lines not even that: it would obey
+ * nobody. */
 static void announce(struct node *node, const Berth__Hello *hello, uint64_t now_ms) {
     struct nodes *n = node->nodes;
     bool reports = hello->conversation == BERTH__CONVERSATION__CONVERSATION_REPORT;
@@ -52,7 +53,8 @@ static void announce(struct node *node, const Berth__Hello *hello, uint64_t now_
         .containers = hello->capacity ? hello->capacity->containers : 0,
     };
     if (node->present && !reports) {
-        lrp_cell_heard(n->deps.lrp, node->peer->id_text, now_ms);
+        if (hello->conversation == BERTH__CONVERSATION__CONVERSATION_WATCH)
+            lrp_cell_heard(n->deps.lrp, node->peer->id_text, now_ms);
         return;
     }
     if (lrp_cell_present(n->deps.lrp, &info, now_ms) == 0)
@@ -81,13 +83,14 @@ static void on_request(void *data, struct hub_peer *peer, struct hub_request *re
     struct node *node = node_get(n, peer);
     if (!node)
         return;
-    if (peer->kind == BERTH__NODE_KIND__NODE_CELL)
+    bool logs = msg->descriptor == &berth__logs__descriptor;
+    if (peer->kind == BERTH__NODE_KIND__NODE_CELL && !logs) /* who only logs obeys nobody */
         lrp_cell_heard(n->deps.lrp, peer->id_text, clock_mono_ms());
     if (msg->descriptor == &berth__watch__descriptor)
         watch_request(node, req, (const Berth__Watch *)msg);
     else if (msg->descriptor == &berth__report__descriptor)
         heard_report(node, req, (const Berth__Report *)msg);
-    else if (msg->descriptor == &berth__logs__descriptor)
+    else if (logs)
         lines_request(node, req, (const Berth__Logs *)msg);
 }
 

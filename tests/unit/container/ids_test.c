@@ -8,15 +8,15 @@
 
 START_TEST(a_pool_gives_each_number_once_and_rests_them) {
     struct pool p;
-    ck_assert_int_eq(pool_init(&p, 4), 0);
+    ck_assert_int_eq(pool_init(&p, 4, 0), 0);
     for (int i = 0; i < 4; i++)
-        ck_assert_int_eq(pool_take(&p), i);
-    ck_assert_int_eq(pool_take(&p), -ENOSPC);
-    pool_give(&p, 2);
-    pool_give(&p, 0);
-    ck_assert_int_eq(pool_take(&p), 0); /* the turn goes on after 3 */
-    pool_give(&p, 0);
-    ck_assert_int_eq(pool_take(&p), 2); /* not 0 again, which has just been given back */
+        ck_assert_int_eq(pool_take(&p, 1), i);
+    ck_assert_int_eq(pool_take(&p, 1), -ENOSPC);
+    pool_give(&p, 2, 1);
+    pool_give(&p, 0, 1);
+    ck_assert_int_eq(pool_take(&p, 1), 0); /* the turn goes on after 3 */
+    pool_give(&p, 0, 1);
+    ck_assert_int_eq(pool_take(&p, 1), 2); /* not 0 again, which has just been given back */
     ck_assert_int_eq(pool_claim(&p, 2), -EEXIST);
     ck_assert_int_eq(pool_claim(&p, 0), 0);
     ck_assert_int_eq(pool_claim(&p, 4), -ERANGE);
@@ -31,18 +31,18 @@ START_TEST(a_pool_never_gives_a_number_twice) {
     struct pool p;
     bool held[COUNT] = {0};
     unsigned holding = 0;
-    ck_assert_int_eq(pool_init(&p, COUNT), 0);
+    ck_assert_int_eq(pool_init(&p, COUNT, 0), 0);
     for (int i = 0; i < STEPS; i++) {
         unsigned n = (unsigned)rng_below(&rng, COUNT);
         if (rng_below(&rng, 2)) {
-            int got = pool_take(&p);
+            int got = pool_take(&p, 1);
             ck_assert_int_eq(got < 0, holding == COUNT);
             if (got < 0)
                 continue;
             n = (unsigned)got;
             ck_assert(!held[n]);
         } else if (held[n]) {
-            pool_give(&p, n);
+            pool_give(&p, n, 1);
             held[n] = false;
             holding--;
             continue;
@@ -53,6 +53,22 @@ START_TEST(a_pool_never_gives_a_number_twice) {
         holding++;
         ck_assert_uint_eq(p.used, holding);
     }
+    pool_fini(&p);
+}
+END_TEST
+
+START_TEST(one_given_back_rests_before_it_is_given_out_again) {
+    struct pool p;
+    ck_assert_int_eq(pool_init(&p, 3, 60000), 0);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(pool_take(&p, 5000), i); /* a new one has nothing to rest from */
+    pool_give(&p, 1, 10000);
+    pool_give(&p, 0, 20000);
+    ck_assert_int_eq(pool_take(&p, 69999), -EAGAIN);
+    ck_assert_int_eq(pool_take(&p, 70000), 1);
+    ck_assert_int_eq(pool_take(&p, 70000), -EAGAIN);
+    ck_assert_int_eq(pool_claim(&p, 0), 0); /* who has it all along has it */
+    ck_assert_int_eq(pool_take(&p, 90000), -ENOSPC);
     pool_fini(&p);
 }
 END_TEST
@@ -142,6 +158,6 @@ START_TEST(slots_fit_ids_and_addresses) {
 END_TEST
 
 RUN_TESTS("container/ids", a_pool_gives_each_number_once_and_rests_them,
-          a_pool_never_gives_a_number_twice, subnets_are_parsed_strictly,
-          addresses_follow_from_slots, networks_become_set_elements_and_nothing_else,
-          slots_fit_ids_and_addresses)
+          a_pool_never_gives_a_number_twice, one_given_back_rests_before_it_is_given_out_again,
+          subnets_are_parsed_strictly, addresses_follow_from_slots,
+          networks_become_set_elements_and_nothing_else, slots_fit_ids_and_addresses)
