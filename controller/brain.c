@@ -16,6 +16,7 @@
 #include "controller/nodes/nodes.h"
 #include "controller/rollouts.h"
 #include "controller/store/store.h"
+#include "controller/store/tasks.h"
 
 #define CONVERGE_MS 30000 /* Diego's converger */
 /* From the moment that routers are told that an instance goes until its cell is told to stop it:
@@ -40,6 +41,7 @@ struct brain {
     struct event *converge_timer, *crash_timer;
     struct crash *crashes; /* oldest first */
     size_t crash_count;
+    uint64_t tasks_succeeded, tasks_failed;
     uint64_t convergences, crash_events, crashes_unwritten, slowest_ms;
 };
 
@@ -225,7 +227,57 @@ static void on_event(void *data, const char *kind, const struct lrp_actual *a, c
     } else if (str_eq(kind, "cell-lost")) {
         logs_printf(b->deps.logs, a->app_guid, "API", true, clock_wall_ns(),
                     "Instance %u on cell %s: %s", a->index, a->cell_name, text);
+    } else if (str_eq(kind, "task-waits")) {
+        logs_printf(b->deps.logs, a->app_guid, "API", true, clock_wall_ns(),
+                    "Task %s cannot be started yet, it is tried again: %s", a->process_type, text);
     }
+}
+
+/* --- tasks: what becomes of them is on disk before anything follows from it --- */
+
+static void say_task(struct brain *b, const struct lrp_task_note *n) {
+    if (n->state == LRP_TASK_SUCCEEDED)
+        b->tasks_succeeded++;
+    if (n->state != LRP_TASK_FAILED)
+        return;
+    b->tasks_failed++;
+    logs_printf(b->deps.logs, n->app_guid, "API", true, clock_wall_ns(), "Task %s failed: %s",
+                n->name, n->reason);
+}
+
+static int write_tasks(struct brain *b, const struct lrp_task_note *notes, size_t n,
+                       struct error *err) {
+    static const char *const states[] = {[LRP_TASK_PENDING] = "PENDING",
+                                         [LRP_TASK_RUNNING] = "RUNNING",
+                                         [LRP_TASK_SUCCEEDED] = "SUCCEEDED",
+                                         [LRP_TASK_FAILED] = "FAILED"};
+    int r = store_begin(b->deps.store, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        const struct task_progress p = {notes[i].guid, states[notes[i].state],
+                                        notes[i].instance_guid, notes[i].cell_id, notes[i].reason};
+        r = store_task_progress(b->deps.store, &p, err);
+    }
+    if (r < 0) {
+        store_rollback(b->deps.store);
+        return r;
+    }
+    return store_commit(b->deps.store, err);
+}
+
+static int on_tasks(void *data, const struct lrp_task_note *notes, size_t n) {
+    struct brain *b = data;
+    struct error err = {0};
+    int r = write_tasks(b, notes, n, &err);
+    if (r < 0) {
+        log_error("cannot write down what became of tasks; it is tried again", "tasks=%zu why=%s",
+                  n, log_quote(err.msg));
+        return r;
+    }
+    for (size_t i = 0; i < n; i++)
+        say_task(b, &notes[i]);
+    return 0;
 }
 
 /* --- made and freed --- */
@@ -249,6 +301,7 @@ int brain_new(struct brain **ret, const struct brain_deps *deps, struct error *e
                                 .on_routes_changed = on_routes_changed,
                                 .on_work = on_work,
                                 .on_event = on_event,
+                                .on_tasks = on_tasks,
                                 .new_guid = on_new_guid,
                                 .data = b};
     if ((r = lrp_new(&b->lrp, &config, &ops, clock_mono_ms(), err)) < 0)
@@ -339,6 +392,10 @@ void brain_metrics(struct brain *b, struct strbuf *out) {
          "Instances stopped that nothing in the database wanted.", n.instances_unknown},
         {"berth_instances_evacuated_total", "counter", "Replacements for evacuated instances.",
          n.instances_evacuated},
+        {"berth_tasks_pending", "gauge", "Tasks that do not run yet.", t.tasks_pending},
+        {"berth_tasks_running", "gauge", "Tasks that run.", t.tasks_running},
+        {"berth_tasks_succeeded_total", "counter", "Tasks that ended well.", b->tasks_succeeded},
+        {"berth_tasks_failed_total", "counter", "Tasks that failed.", b->tasks_failed},
         {"berth_settled", "gauge", "1 once known cells had their chance to report.",
          lrp_is_settled(b->lrp)},
         {"berth_convergences_total", "counter", "Convergences.", b->convergences},

@@ -109,11 +109,19 @@ int need_org(struct call *c, const char *org_guid, enum need need, const char *t
     return changes(needed(c, need, false)) ? refuse_suspended(c, org_guid) : 0;
 }
 
-bool sees_space(struct call *c, const char *space_guid) {
+static bool has_in_space(struct call *c, const char *space_guid, unsigned right) {
     unsigned roles = 0;
     return c->identity.admin || (store_roles_in_space(c->api->deps.store, c->identity.guid,
                                                       space_guid, &roles, NULL) == 0 &&
-                                 access_of_roles(roles, true) & R);
+                                 access_of_roles(roles, true) & right);
+}
+
+bool sees_space(struct call *c, const char *space_guid) {
+    return has_in_space(c, space_guid, R);
+}
+
+bool sees_secrets(struct call *c, const char *space_guid) {
+    return has_in_space(c, space_guid, S);
 }
 
 bool sees_org(struct call *c, const char *org_guid) {

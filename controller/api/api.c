@@ -10,10 +10,12 @@
 #include "controller/api/limiter.h"
 #include "controller/store/events.h"
 #include "controller/store/jobs.h"
+#include "controller/store/tasks.h"
 #include "controller/store/tokens.h"
 
 #define PRUNE_EVERY_S (60 * 60)
 #define EVENTS_KEEP_S (31 * 24 * 60 * 60) /* cc: audit_events.cutoff_age_in_days */
+#define TASKS_KEEP_S  (31 * 24 * 60 * 60) /* cc: completed_tasks.cutoff_age_in_days */
 #define JOBS_KEEP_S   (2 * 24 * 60 * 60)
 #define NS_PER_S      UINT64_C(1000000000)
 
@@ -86,6 +88,7 @@ static void on_prune(evutil_socket_t fd, short what, void *arg) {
     struct error err = {0};
     uint64_t now = clock_wall_ns();
     if ((store_event_prune(store, now - EVENTS_KEEP_S * NS_PER_S, &err) < 0 ||
+         store_task_prune(store, now - TASKS_KEEP_S * NS_PER_S, &err) < 0 ||
          store_job_prune(store, now - JOBS_KEEP_S * NS_PER_S, &err) < 0 ||
          store_token_prune(store, now, &err) < 0) &&
         api->deps.on_failure)

@@ -74,7 +74,7 @@ int update_app_feature(struct call *c) {
     return reply_json(c, 200, ssh ? ssh_feature(&app) : revisions_feature(&app));
 }
 
-/* Tasks and sidecars of an app: none. */
+/* Sidecars of an app: none. */
 int list_app_nothing(struct call *c) {
     _cleanup_(app_row_fini) struct app_row app = {0};
     if (load_app(c, c->params[0], NEED_READ, &app) < 0)

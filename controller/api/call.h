@@ -49,6 +49,7 @@ enum after_kind {
     AFTER_STAGE,
     AFTER_FORGET_LOGS,
     AFTER_DEPLOYMENT,
+    AFTER_TASK,
 };
 struct after {
     enum after_kind kind;

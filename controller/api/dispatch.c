@@ -73,6 +73,9 @@ static void run_after(struct call *c) {
         case AFTER_FORGET_LOGS:
             logs_forget(api->deps.logs, a->guid);
             break;
+        case AFTER_TASK:
+            r = staging_desire_task(api->deps.staging, a->guid, &err);
+            break;
         case AFTER_DEPLOYMENT:
             if (api->deps.on_deployment)
                 api->deps.on_deployment(api->deps.data);

@@ -106,7 +106,6 @@ const struct endpoint endpoints[] = {
     {"GET",    APP_ "/routes",                      ACCESS_READ,    BODY_NONE,     list_app_routes},
     {"GET",    APP_ "/revisions",                   ACCESS_READ,    BODY_NONE,     list_app_revisions},
     {"GET",    APP_ "/revisions/deployed",          ACCESS_READ,    BODY_NONE,     list_deployed_revisions},
-    {"GET",    APP_ "/tasks",                       ACCESS_READ,    BODY_NONE,     list_app_nothing},
     {"GET",    APP_ "/sidecars",                    ACCESS_READ,    BODY_NONE,     list_app_nothing},
     {"POST",   APP_ "/sidecars",                   ACCESS_OPERATE,  BODY_NONE,     refuse_sidecar},
     {"GET",    "/v3/sidecars/:guid",               ACCESS_READ,    BODY_NONE,     get_absent},
@@ -161,6 +160,15 @@ const struct endpoint endpoints[] = {
     {"GET",    "/v3/revisions/:guid",               ACCESS_READ,    BODY_NONE,     get_revision},
     {"PATCH",  "/v3/revisions/:guid",               ACCESS_OPERATE, BODY_JSON,     update_revision},
     {"GET",    "/v3/revisions/:guid/environment_variables", ACCESS_SECRETS, BODY_NONE,     get_revision_vars},
+
+    /* --- tasks ------------------------------------------------------------------------------ */
+    {"GET",    APP_ "/tasks",                       ACCESS_READ,    BODY_NONE,     list_app_tasks},
+    {"POST",   APP_ "/tasks",                       ACCESS_WRITE,   BODY_JSON,     create_task},
+    {"GET",    "/v3/tasks",                         ACCESS_READ,    BODY_NONE,     list_tasks},
+    {"GET",    "/v3/tasks/:guid",                   ACCESS_READ,    BODY_NONE,     get_task},
+    {"PATCH",  "/v3/tasks/:guid",                   ACCESS_WRITE,   BODY_JSON,     update_task},
+    {"POST",   "/v3/tasks/:guid/actions/cancel",    ACCESS_OPERATE, BODY_NONE,     cancel_task},
+    {"PUT",    "/v3/tasks/:guid/cancel",            ACCESS_OPERATE, BODY_NONE,     cancel_task},
 
     /* --- routes and domains ------------------------------------------------------------------- */
     {"GET",    "/v3/routes",                        ACCESS_READ,    BODY_NONE,     list_routes},
@@ -229,7 +237,6 @@ const struct endpoint endpoints[] = {
     {"PATCH",  "/v3/buildpacks/:guid",             ACCESS_READ,    BODY_NONE,     get_absent},
     {"DELETE", "/v3/buildpacks/:guid",             ACCESS_READ,    BODY_NONE,     get_absent},
     {"POST",   "/v3/buildpacks/:guid/upload",      ACCESS_READ,    BODY_NONE,     get_absent},
-    {"GET",    "/v3/tasks",                         ACCESS_READ,    BODY_NONE,     list_nothing},
     {"GET",    "/v3/isolation_segments",            ACCESS_READ,    BODY_NONE,     list_nothing},
     {"GET",    "/v3/isolation_segments/:guid",      ACCESS_READ,    BODY_NONE,     get_absent},
     {"POST",   "/v3/isolation_segments",            ACCESS_ADMIN,   BODY_NONE,     refuse_kind},

@@ -113,6 +113,7 @@ int need_space(struct call *c, const char *space_guid, enum need need, const cha
 int need_org(struct call *c, const char *org_guid, enum need need, const char *thing);
 /* The same questions without an answer to the call: false also when it cannot be found out. */
 bool sees_space(struct call *c, const char *space_guid);
+bool sees_secrets(struct call *c, const char *space_guid);
 bool sees_org(struct call *c, const char *org_guid);
 /* A feature flag that admins may do without: 403 330002 while it is off. */
 int need_flag(struct call *c, const char *name);

@@ -136,6 +136,13 @@ int list_deployed_revisions(struct call *c);
 int get_revision(struct call *c);
 int update_revision(struct call *c);
 int get_revision_vars(struct call *c);
+/* tasks.c */
+int list_app_tasks(struct call *c);
+int create_task(struct call *c);
+int list_tasks(struct call *c);
+int get_task(struct call *c);
+int update_task(struct call *c);
+int cancel_task(struct call *c);
 /* routes.c, destinations.c, domains.c */
 int list_routes(struct call *c);
 int create_route(struct call *c);

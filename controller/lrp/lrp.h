@@ -132,8 +132,8 @@ struct lrp_task {
 int lrp_task_run(struct lrp *l, const struct lrp_task *task, uint64_t now_ms, struct error *err);
 /* Ends it FAILED with this reason, unless it ends by itself before its cell has stopped it. */
 void lrp_task_cancel(struct lrp *l, const char *guid, const char *reason, uint64_t now_ms);
-/* Nobody wants to know of it any more: it is stopped, and nothing is noted. */
-void lrp_task_forget(struct lrp *l, const char *guid, uint64_t now_ms);
+/* The app is gone: its tasks are stopped, and nothing more is noted of them. */
+void lrp_tasks_forget(struct lrp *l, const char *app_guid, uint64_t now_ms);
 
 /* --- cells ---------------------------------------------------------------------------------------
  */

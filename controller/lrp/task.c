@@ -393,12 +393,14 @@ void lrp_task_cancel(struct lrp *l, const char *guid, const char *reason, uint64
         instance_withdraw(l, t->in, now_ms);
 }
 
-void lrp_task_forget(struct lrp *l, const char *guid, uint64_t now_ms) {
-    struct task *t = task_find(l, guid);
-    if (!t)
-        return;
-    struct instance *in = t->in;
-    task_free(l, t);
-    if (in && in->role == ROLE_TASK)
-        instance_withdraw(l, in, now_ms);
+void lrp_tasks_forget(struct lrp *l, const char *app_guid, uint64_t now_ms) {
+    struct task *t, *tmp;
+    HASH_ITER (hh, l->tasks, t, tmp) {
+        if (!str_eq(t->desired->app_guid, app_guid))
+            continue;
+        struct instance *in = t->in;
+        task_free(l, t);
+        if (in && in->role == ROLE_TASK)
+            instance_withdraw(l, in, now_ms);
+    }
 }

@@ -88,18 +88,12 @@ static void undesire_app(struct staging *s, const char *app_guid) {
 
 /* --- one process --- */
 
-/* What is read once for all processes of an app, or for all apps. */
-struct context {
-    char *running_env;          /* owned */
-    struct domain_rows domains; /* for the internal ones */
-};
-
-static void context_fini(struct context *c) {
+void context_fini(struct context *c) {
     free(c->running_env);
     domain_rows_fini(&c->domains);
 }
 
-static int context_read(struct staging *s, struct context *c, struct error *err) {
+int context_read(struct staging *s, struct context *c, struct error *err) {
     int r = store_secret_get(s->deps.store, STAGING_RUNNING_ENV, &c->running_env, err);
     if (r < 0 && r != -ENOENT)
         return r;
@@ -330,6 +324,7 @@ int staging_desire_app(struct staging *s, const char *app_guid, struct error *er
     int r = store_app_get(s->deps.store, app_guid, &app, err);
     if (r == -ENOENT) {
         undesire_app(s, app_guid);
+        lrp_tasks_forget(s->deps.lrp, app_guid, clock_mono_ms());
         return 0;
     }
     if (r < 0 || (r = context_read(s, &context, err)) < 0)
@@ -364,5 +359,6 @@ int staging_desire_all(struct staging *s, struct error *err) {
         if (t->pass != pass)
             undesire_app(s, t->app_guid);
     }
-    return worst;
+    r = tasks_desire_all(s, err);
+    return worst ? worst : r;
 }

@@ -15,6 +15,7 @@
 #include "controller/store/deployments.h"
 #include "controller/store/droplets.h"
 #include "controller/store/routes.h"
+#include "controller/store/tasks.h"
 
 #define APP_FDS            16384 /* Cloud Controller's instance_file_descriptor_limit */
 #define DEFAULT_PORT       8080
@@ -36,7 +37,8 @@ int droplet_fill(struct droplet_row *row, const struct registry_image *image, co
 /* --- run_info.c: rows to what a cell gets. Pure. */
 struct run_rows {
     const struct app_row *app;
-    const struct process_row *process;
+    const struct process_row *process; /* of a task: its command, sizes and user's wishes */
+    const struct task_row *task;       /* NULL: it is a process */
     const struct droplet_row *droplet;
     const struct package_row *package; /* NULL: its package is gone, there are no credentials */
     const struct destination_row *destinations; /* all of the app */
@@ -53,5 +55,16 @@ char *run_info_route_host(const struct destination_row *d);
 
 /* --- desire.c */
 void tracked_free(struct staging *s);
+/* What is read once for all processes of an app, or for all apps. */
+struct context {
+    char *running_env;          /* owned */
+    struct domain_rows domains; /* for the internal ones */
+};
+void context_fini(struct context *c);
+int context_read(struct staging *s, struct context *c, struct error *err);
+
+/* --- tasks.c */
+/* Tells the brain of every task that has not ended. */
+int tasks_desire_all(struct staging *s, struct error *err);
 
 #endif

@@ -23,6 +23,7 @@ struct build {
     size_t port_count;
     char process_guid[2 * GUID_SIZE];
     char *vcap_application;
+    char *log_source;
 };
 
 static void build_fini(struct build *b) {
@@ -37,6 +38,7 @@ static void build_fini(struct build *b) {
     free(b->env_list);
     free(b->command);
     free(b->vcap_application);
+    free(b->log_source);
 }
 
 static json_t *load(struct build *b, const char *text, bool object) {
@@ -155,7 +157,7 @@ static json_t *uris_json(const struct run_rows *rows) {
     return uris;
 }
 
-/* cc: lib/vcap/vars_builder.rb, for a process. */
+/* cc: lib/vcap/vars_builder.rb. A task has no process. */
 static int set_vcap_application(struct build *b, const struct run_rows *rows, struct error *err) {
     const struct app_row *app = rows->app;
     const struct process_row *p = rows->process;
@@ -173,6 +175,10 @@ static int set_vcap_application(struct build *b, const struct run_rows *rows, st
                          p->version, "application_version", p->version)
              : NULL;
     json_decref(uris);
+    if (j && rows->task) {
+        json_object_del(j, "process_id");
+        json_object_del(j, "process_type");
+    }
     b->vcap_application = j ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
     b->lrp.vcap_application = b->vcap_application;
@@ -220,8 +226,8 @@ static int set_command(struct build *b, const struct run_rows *rows, struct erro
         return error_set(
             err, -ENOEXEC,
             "No start command found or specified: the image has neither ENTRYPOINT nor "
-            "CMD, and process \"%s\" has no command of its own",
-            rows->process->type);
+            "CMD, and %s \"%s\" has no command of its own",
+            rows->task ? "task" : "process", rows->task ? rows->task->name : rows->process->type);
     b->lrp.command = b->command;
     b->lrp.n_command = b->command_n;
     return 0;
@@ -328,7 +334,10 @@ static void set_health(struct build *b, const struct process_row *p) {
 static void set_plain(struct build *b, const struct run_rows *rows) {
     const struct process_row *p = rows->process;
     const struct droplet_row *d = rows->droplet;
-    process_lrp_guid(p, b->process_guid);
+    if (rows->task)
+        snprintf(b->process_guid, sizeof b->process_guid, "%s", rows->task->guid);
+    else
+        process_lrp_guid(p, b->process_guid);
     b->lrp.process_guid = b->process_guid;
     b->lrp.app_guid = (char *)rows->app->guid;
     b->lrp.app_name = rows->app->name;
@@ -344,6 +353,15 @@ static void set_plain(struct build *b, const struct run_rows *rows) {
         b->lrp.stop_signal = d->stop_signal;
 }
 
+static int set_task(struct build *b, const struct task_row *task, struct error *err) {
+    b->lrp.task = true;
+    b->log_source = str_printf("APP/TASK/%s", task->name);
+    b->lrp.log_source = b->log_source;
+    if (task->user)
+        b->lrp.user = task->user;
+    return b->log_source ? 0 : error_set(err, -ENOMEM, "out of memory");
+}
+
 int run_info_pack(const struct run_rows *rows, void **ret, size_t *ret_n, struct error *err) {
     _cleanup_(build_fini) struct build b = {.keep = json_array()};
     int r;
@@ -353,15 +371,17 @@ int run_info_pack(const struct run_rows *rows, void **ret, size_t *ret_n, struct
     set_plain(&b, rows);
     set_health(&b, rows->process);
     if ((r = set_image(&b, rows, err)) < 0 || (r = set_command(&b, rows, err)) < 0 ||
-        (r = set_ports(&b, rows, err)) < 0 || (r = set_env(&b, rows, err)) < 0 ||
-        (r = set_vcap_application(&b, rows, err)) < 0)
+        (r = rows->task ? set_task(&b, rows->task, err) : set_ports(&b, rows, err)) < 0 ||
+        (r = set_env(&b, rows, err)) < 0 || (r = set_vcap_application(&b, rows, err)) < 0)
         return r;
     size_t n = berth__desired_lrp__get_packed_size(&b.lrp);
     if (n > RUN_INFO_MAX_BYTES)
         return error_set(err, -E2BIG,
-                         "environment, command and image metadata of process \"%s\" take %zu "
+                         "environment, command and image metadata of %s \"%s\" take %zu "
                          "bytes; at most %d can be run",
-                         rows->process->type, n, RUN_INFO_MAX_BYTES);
+                         rows->task ? "task" : "process",
+                         rows->task ? rows->task->name : rows->process->type, n,
+                         RUN_INFO_MAX_BYTES);
     uint8_t *packed = malloc(n + 1);
     if (!packed)
         return error_set(err, -ENOMEM, "out of memory");

@@ -54,6 +54,19 @@ int staging_desire_app(struct staging *s, const char *app_guid, struct error *er
 /* The same for every app: after a start, and when diego_docker is switched. */
 int staging_desire_all(struct staging *s, struct error *err);
 
+/* What a task runs, packed (owned), from its row and the app's and droplet's: kept with the row, it
+ * does not follow later changes of the app. `command` NULL: the image's own. -ENOEXEC: there is no
+ * command; -E2BIG: it is too much. */
+struct app_row;
+struct droplet_row;
+struct task_row;
+int staging_pack_task(struct staging *s, const struct app_row *app,
+                      const struct droplet_row *droplet, const struct task_row *task,
+                      const char *command, void **ret, size_t *ret_n, struct error *err);
+/* Tells the brain what a task's row says: to run it, or to end it. staging_desire_all() does the
+ * same for all, and ends those of Docker apps while diego_docker is off. */
+int staging_desire_task(struct staging *s, const char *task_guid, struct error *err);
+
 /* Takes every deployment that is ACTIVE as far as what runs now allows. Call it again when an
  * instance began to run or crashed, and every second while *ret_active of them are left (not set on
  * an error that says nothing of them). */

@@ -161,8 +161,18 @@ static const char start_after_staging[] =
 static const char user_metadata[] = "ALTER TABLE users ADD COLUMN labels TEXT;"
                                     "ALTER TABLE users ADD COLUMN annotations TEXT;";
 
+static const char tasks[] =
+    "ALTER TABLE apps ADD COLUMN last_task INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE tasks (" HEAD ", " IN_APP ", sequence_id INTEGER NOT NULL, name TEXT NOT NULL,"
+    " command BLOB, state TEXT NOT NULL, failure_reason TEXT, memory_mb INTEGER NOT NULL,"
+    " disk_mb INTEGER NOT NULL, log_rate INTEGER NOT NULL, droplet_guid TEXT, user TEXT,"
+    " instance_guid TEXT, cell_id TEXT, began INTEGER NOT NULL, run_info BLOB, " METADATA ","
+    " UNIQUE (app_guid, sequence_id));"
+    "CREATE INDEX tasks_state ON tasks (state, updated_ns);";
+
 static const char *const steps[] = {
-    accounts, apps, routes, records, deployments, services, start_after_staging, user_metadata};
+    accounts,      apps, routes, records, deployments, services, start_after_staging,
+    user_metadata, tasks};
 
 int migrations_latest(void) {
     return (int)ARRAY_SIZE(steps);

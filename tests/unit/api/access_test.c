@@ -40,7 +40,7 @@ static char letter_of(enum access access) {
 static char world_org[GUID_SIZE], world_space[GUID_SIZE], world_app[GUID_SIZE],
     world_package[GUID_SIZE], world_droplet[GUID_SIZE], world_build[GUID_SIZE],
     world_domain[GUID_SIZE], world_route[GUID_SIZE], world_service[GUID_SIZE],
-    world_binding[GUID_SIZE], world_role[GUID_SIZE], world_event[GUID_SIZE];
+    world_binding[GUID_SIZE], world_role[GUID_SIZE], world_event[GUID_SIZE], world_task[GUID_SIZE];
 
 static void keep(struct answer a, char guid[GUID_SIZE]) {
     ck_assert_msg(a.status == 201, "%d %s", a.status, a.text);
@@ -79,6 +79,10 @@ static void world_up(void) {
     snprintf(url, sizeof url, "/v3/apps/%s/relationships/current_droplet", world_app);
     snprintf(body, sizeof body, "{'data':{'guid':'%s'}}", world_droplet);
     a = want(200, "PATCH", url, body);
+    answer_fini(&a);
+    snprintf(url, sizeof url, "/v3/apps/%s/tasks", world_app);
+    a = want(202, "POST", url, "{'command':'true'}");
+    snprintf(world_task, GUID_SIZE, "%s", text_at(&a, "guid"));
     answer_fini(&a);
     make(world_domain, "/v3/domains",
          "{'name':'d%u.test','relationships':{'organization':{'data':{'guid':'%s'}}}}", n,
@@ -126,6 +130,7 @@ static const struct {
     {"/v3/routes/:", world_route, false},
     {"/v3/domains/:", world_domain, true},
     {"/v3/roles/:", world_role, false},
+    {"/v3/tasks/:", world_task, false},
     {"/v3/service_instances/:", world_service, false},
     {"/v3/service_credential_bindings/:", world_binding, false},
     {"/v3/audit_events/:", world_event, false},
@@ -368,7 +373,8 @@ START_TEST(lists_show_what_may_be_seen) {
     static const char *const of_space[] = {
         "/v3/apps",   "/v3/processes",         "/v3/packages",
         "/v3/builds", "/v3/droplets",          "/v3/routes",
-        "/v3/spaces", "/v3/service_instances", "/v3/service_credential_bindings"};
+        "/v3/spaces", "/v3/service_instances", "/v3/service_credential_bindings",
+        "/v3/tasks"};
     users_up();
     world_up(); /* one that nobody belongs to */
     world_up();

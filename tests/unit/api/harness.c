@@ -32,7 +32,9 @@ char org_guid[GUID_SIZE], space_guid[GUID_SIZE];
 char *token;
 
 unsigned desired_count, desired_all_count, staged_count, restarted_count;
-char last_desired[GUID_SIZE], last_staged[GUID_SIZE];
+char last_desired[GUID_SIZE], last_staged[GUID_SIZE], last_task[GUID_SIZE];
+char last_command[200];
+int task_refusal;
 bool stage_at_once = true, staging_refuses, impatient;
 struct lrp_actual actuals[8];
 size_t actual_count;
@@ -92,6 +94,24 @@ int staging_start(struct staging *s, const char *build_guid, struct error *e) {
     droplet_row_fini(&d);
     build_row_fini(&build);
     package_row_fini(&package);
+    return 0;
+}
+
+int staging_pack_task(struct staging *s, const struct app_row *app,
+                      const struct droplet_row *droplet, const struct task_row *task,
+                      const char *command, void **ret, size_t *ret_n, struct error *e) {
+    assert(store_in_transaction(store));
+    if (task_refusal)
+        return error_set(e, task_refusal, "not today");
+    snprintf(last_command, sizeof last_command, "%s", command ? command : "(the image's)");
+    *ret = str_dup("packed");
+    *ret_n = 6;
+    return 0;
+}
+
+int staging_desire_task(struct staging *s, const char *task_guid, struct error *e) {
+    assert(!store_in_transaction(store));
+    snprintf(last_task, sizeof last_task, "%s", task_guid);
     return 0;
 }
 
@@ -232,6 +252,8 @@ void harness_up(bool docker) {
     actual_count = line_count = 0;
     stage_at_once = true;
     staging_refuses = impatient = false;
+    *last_task = *last_command = '\0';
+    task_refusal = 0;
 }
 
 void harness_down(void) {

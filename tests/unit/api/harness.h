@@ -61,9 +61,12 @@ const char *detail_of(const struct answer *a);
 
 extern unsigned desired_count, desired_all_count, staged_count, restarted_count;
 extern char last_desired[GUID_SIZE], last_staged[GUID_SIZE];
-extern bool stage_at_once;   /* staging_start() writes a droplet: default true */
-extern bool staging_refuses; /* staging_start() fails */
-extern bool impatient;       /* no call is held */
+extern char last_task[GUID_SIZE]; /* that the brain was told of */
+extern char last_command[200];    /* of a task, as packed */
+extern int task_refusal;          /* staging_pack_task() fails with it; 0: it does not */
+extern bool stage_at_once;        /* staging_start() writes a droplet: default true */
+extern bool staging_refuses;      /* staging_start() fails */
+extern bool impatient;            /* no call is held */
 extern struct lrp_actual actuals[8];
 extern size_t actual_count;
 extern char last_type[100]; /* Content-Type of the last answer */

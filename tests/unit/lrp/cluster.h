@@ -37,7 +37,7 @@ struct container { /* on a cell; kept after its end until the controller took no
 };
 
 struct sim_task { /* as its owner noted it, and what became of it in truth */
-    char guid[GUID_SIZE], instance_guid[GUID_SIZE], cell_id[16], reason[128];
+    char guid[GUID_SIZE], app_guid[GUID_SIZE], instance_guid[GUID_SIZE], cell_id[16], reason[128];
     enum lrp_task_state state;
     uint32_t memory_mb;
     bool wanted, canceled;
@@ -194,7 +194,7 @@ static inline void cluster_desire(struct cluster *c, const char *process, const 
 static inline void cluster_give_task(struct cluster *c, const struct sim_task *t) {
     const struct lrp_task task = {.guid = t->guid,
                                   .name = "migrate",
-                                  .app_guid = "app",
+                                  .app_guid = t->app_guid,
                                   .app_name = "app",
                                   .memory_mb = t->memory_mb,
                                   .disk_mb = 10,
@@ -213,6 +213,7 @@ static inline struct sim_task *cluster_run_task(struct cluster *c, uint32_t memo
     struct sim_task *t = &c->tasks[c->task_count++];
     *t = (struct sim_task){.memory_mb = memory_mb, .wanted = true};
     snprintf(t->guid, sizeof t->guid, "task-%zu", c->task_count);
+    snprintf(t->app_guid, sizeof t->app_guid, "app-%zu", c->task_count);
     cluster_give_task(c, t);
     return t;
 }

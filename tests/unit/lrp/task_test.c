@@ -307,8 +307,8 @@ START_TEST(a_forgotten_task_is_stopped_and_not_noted_any_more) {
     struct sim_task *waits = cluster_run_task(&c, 5000);
     cluster_run(&c, 4);
     int notes = c.notes;
-    lrp_task_forget(c.lrp, t->guid, c.now);
-    lrp_task_forget(c.lrp, waits->guid, c.now);
+    lrp_tasks_forget(c.lrp, t->app_guid, c.now);
+    lrp_tasks_forget(c.lrp, waits->app_guid, c.now);
     cluster_run(&c, 4);
     ck_assert_int_eq(c.notes, notes);
     ck_assert_uint_eq(c.cells[0].n, 0);
@@ -422,7 +422,7 @@ static void change_a_wish(struct rng *rng) {
     case 2:
         if (t && rng_below(rng, 4) == 0) {
             t->wanted = false;
-            lrp_task_forget(c.lrp, t->guid, c.now);
+            lrp_tasks_forget(c.lrp, t->app_guid, c.now);
         }
         break;
     default:

@@ -282,9 +282,42 @@ START_TEST(what_cannot_be_sent_is_refused) {
 }
 END_TEST
 
-RUN_TESTS("staging/run_info", entrypoint_and_cmd_are_one_argv,
-          a_custom_command_runs_in_a_shell_and_replaces_both, no_command_at_all_is_said_clearly,
-          the_environment_merges_image_group_app_platform,
+START_TEST(a_task_has_the_apps_environment_and_no_ports) {
+    struct task_row task = {.guid = "t", .name = TEXT("migrate")};
+    setup();
+    rows.task = &task;
+    process.command = TEXT("rake db:migrate");
+    process.health_type = TEXT("process");
+    app.env = TEXT("{\"A\":\"1\"}");
+    droplet.ports = TEXT("[{\"Port\":80,\"Protocol\":\"tcp\"}]");
+    Berth__DesiredLrp *lrp = pack();
+    ck_assert(lrp->task);
+    ck_assert_str_eq(lrp->process_guid, "t");
+    ck_assert_str_eq(lrp->log_source, "APP/TASK/migrate");
+    ck_assert_uint_eq(lrp->n_ports, 0);
+    ck_assert_int_eq(lrp->health->type, BERTH__HEALTH_CHECK_TYPE__HEALTH_CHECK_PROCESS);
+    ck_assert_uint_eq(lrp->n_command, 3);
+    ck_assert_str_eq(lrp->command[2], "rake db:migrate");
+    ck_assert_str_eq(env_of(lrp, "A"), "1");
+    ck_assert_str_eq(env_of(lrp, "MEMORY_LIMIT"), "256m");
+    json_t *vcap = json_loads(lrp->vcap_application, 0, NULL);
+    ck_assert_str_eq(json_string_value(json_object_get(vcap, "application_id")), "a");
+    ck_assert_ptr_null(json_object_get(vcap, "process_id"));
+    ck_assert_ptr_null(json_object_get(vcap, "process_type"));
+    json_decref(vcap);
+    berth__desired_lrp__free_unpacked(lrp, NULL);
+    task.user = TEXT("worker");
+    process.command = NULL; /* the image's own, as it is */
+    lrp = pack();
+    ck_assert_str_eq(lrp->user, "worker");
+    ck_assert_str_eq(lrp->command[0], "/bin/app");
+    berth__desired_lrp__free_unpacked(lrp, NULL);
+}
+END_TEST
+
+RUN_TESTS("staging/run_info", a_task_has_the_apps_environment_and_no_ports,
+          entrypoint_and_cmd_are_one_argv, a_custom_command_runs_in_a_shell_and_replaces_both,
+          no_command_at_all_is_said_clearly, the_environment_merges_image_group_app_platform,
           vcap_application_tells_names_limits_and_uris,
           traffic_goes_to_the_lowest_tcp_port_unless_every_route_names_one,
           ports_are_bounded_and_the_routed_ones_kept,
