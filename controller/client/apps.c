@@ -263,21 +263,6 @@ int cmd_restart_instance(struct cli *cli, int argc, char **argv, struct error *e
 /* --- scale, rename, delete
  * -------------------------------------------------------------------------- */
 
-static int size_flag(const char *flag, const char *text, json_t *body, const char *key,
-                     struct error *err) {
-    uint64_t bytes;
-    if (!text)
-        return 0;
-    if (parse_bytes(text, &bytes) < 0 || bytes < 1 << 20 || bytes % (1 << 20))
-        return error_set(
-            err, -EINVAL,
-            "Incorrect Usage: invalid argument for flag `%s': Byte quantity must be a "
-            "whole number of megabytes with a unit of measurement like M, MB, G, or GB",
-            flag);
-    json_object_set_new(body, key, json_integer((json_int_t)(bytes >> 20)));
-    return 0;
-}
-
 static int scale_body(const char *instances, const char *memory, const char *disk, json_t *body,
                       struct error *err) {
     uint64_t count;
@@ -286,8 +271,8 @@ static int scale_body(const char *instances, const char *memory, const char *dis
                          "Incorrect Usage: invalid argument for flag `-i' (expected int > 0)");
     if (instances)
         json_object_set_new(body, "instances", json_integer((json_int_t)count));
-    int r = size_flag("-m", memory, body, "memory_in_mb", err);
-    return r < 0 ? r : size_flag("-k", disk, body, "disk_in_mb", err);
+    int r = cli_megabytes("-m", memory, body, "memory_in_mb", err);
+    return r < 0 ? r : cli_megabytes("-k", disk, body, "disk_in_mb", err);
 }
 
 int cmd_scale(struct cli *cli, int argc, char **argv, struct error *err) {

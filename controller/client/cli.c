@@ -81,3 +81,18 @@ void cli_say(const struct cli *cli, const char *doing, const char *name) {
 void cli_ok(void) {
     printf("OK\n");
 }
+
+int cli_megabytes(const char *flag, const char *text, json_t *body, const char *key,
+                  struct error *err) {
+    uint64_t bytes;
+    if (!text)
+        return 0;
+    if (parse_bytes(text, &bytes) < 0 || bytes < 1 << 20 || bytes % (1 << 20))
+        return error_set(
+            err, -EINVAL,
+            "Incorrect Usage: invalid argument for flag `%s': Byte quantity must be a "
+            "whole number of megabytes with a unit of measurement like M, MB, G, or GB",
+            flag);
+    json_object_set_new(body, key, json_integer((json_int_t)(bytes >> 20)));
+    return 0;
+}

@@ -39,6 +39,10 @@ const char *json_text(const json_t *o, const char *key);
 const char *json_text_at(const json_t *o, const char *path); /* "a.b.c" */
 json_int_t json_number(const json_t *o, const char *key);
 
+/* Takes "64M" of a flag into a body's member, in MB; text NULL: the flag was not given. */
+int cli_megabytes(const char *flag, const char *text, json_t *body, const char *key,
+                  struct error *err);
+
 /* "Doing x to app NAME in org O / space S as U..." and a newline. */
 void cli_say(const struct cli *cli, const char *doing, const char *name);
 void cli_ok(void);
@@ -73,6 +77,7 @@ command_fn cmd_logs, cmd_events;
 command_fn cmd_routes, cmd_create_route, cmd_map_route, cmd_unmap_route, cmd_delete_route,
     cmd_domains;
 command_fn cmd_feature_flags, cmd_feature_flag, cmd_enable_feature_flag, cmd_disable_feature_flag;
+command_fn cmd_run_task, cmd_tasks, cmd_task, cmd_terminate_task;
 command_fn cmd_curl;
 
 #endif

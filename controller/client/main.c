@@ -40,6 +40,13 @@ static const struct command commands[] = {
     {"unset-env", NULL, cmd_unset_env, "NAME VARIABLE", "Remove an env variable", "APPS"},
     {"logs", NULL, cmd_logs, "NAME [--recent]", "Tail or show recent logs of an app", "APPS"},
     {"events", NULL, cmd_events, "NAME", "Show recent app events", "APPS"},
+    {"run-task", "rt", cmd_run_task,
+     "APP [-c COMMAND | --process TYPE] [--name NAME] [-m MEMORY] [-k DISK] [-l LOG_RATE_LIMIT] "
+     "[-w]",
+     "Run a command once, beside an app", "APPS"},
+    {"tasks", NULL, cmd_tasks, "APP", "List tasks of an app", "APPS"},
+    {"task", NULL, cmd_task, "APP TASK_ID", "Display a task of an app", "APPS"},
+    {"terminate-task", NULL, cmd_terminate_task, "APP TASK_ID", "Terminate a running task", "APPS"},
     {"routes", "r", cmd_routes, "", "List all routes in the space", "ROUTES"},
     {"create-route", NULL, cmd_create_route, "DOMAIN [-n HOST] [--path PATH]",
      "Create a route for later use", "ROUTES"},
