@@ -327,6 +327,14 @@ void strbuf_putc(struct strbuf *b, char c) {
     strbuf_add(b, &c, 1);
 }
 
+void *strbuf_extend(struct strbuf *b, size_t n) {
+    if (!strbuf_reserve(b, n))
+        return NULL;
+    b->n += n;
+    b->p[b->n] = 0;
+    return b->p + b->n - n;
+}
+
 void strbuf_vprintf(struct strbuf *b, const char *fmt, va_list ap) {
     va_list again;
     va_copy(again, ap);

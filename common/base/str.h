@@ -74,6 +74,8 @@ void strbuf_fini(struct strbuf *b); /* guard for _cleanup_ */
 void strbuf_add(struct strbuf *b, const void *p, size_t n);
 void strbuf_puts(struct strbuf *b, const char *s);
 void strbuf_putc(struct strbuf *b, char c);
+/* n more bytes at its end, for the caller to fill. NULL when `failed`. */
+void *strbuf_extend(struct strbuf *b, size_t n);
 void strbuf_printf(struct strbuf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void strbuf_vprintf(struct strbuf *b, const char *fmt, va_list ap)
     __attribute__((format(printf, 2, 0)));

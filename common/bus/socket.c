@@ -19,6 +19,7 @@
 #include <nanomsg/tcp.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/bus/times.h"
 
 enum { ROUTE_LISTENER = 8, ROUTE_CONNECTION = 4 };
@@ -96,10 +97,14 @@ static void destroy(struct bus_socket *s) {
 
 static void on_readable(evutil_socket_t fd, short what, void *arg) {
     struct bus_socket *s = arg;
+    uint64_t end_ms = clock_mono_ms() + BUS_WAKE_MS;
     int r = 0, n;
     s->receiving = true;
-    for (n = 0; n < BUS_PACKETS_A_WAKE && r == 0 && !s->dead; n++)
+    for (n = 0; n < BUS_PACKETS_A_WAKE && r == 0 && !s->dead; n++) {
+        if (n > 0 && clock_mono_ms() >= end_ms)
+            break;
         r = receive_one(s);
+    }
     s->receiving = false;
     if (s->dead)
         destroy(s);

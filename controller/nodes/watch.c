@@ -10,127 +10,125 @@
 #include "controller/nodes/internal.h"
 
 #define ITEM_OVERHEAD 64 /* tags and lengths of an item in a page, and its guid */
+#define TURN_MS       4  /* answers of one loop turn: API requests want their turn, too */
 
-/* A WatchReply that grows. Items are owned. */
+/* A WatchReply that grows. Its lists are packed as they come, each item as the field on the wire
+ * that it will be: what an instance runs is packed already, and unpacking it only to pack it again
+ * would be most of what an answer costs. protobuf-c takes them along as fields that it does not
+ * know, which it sends as they are. */
 struct page {
     Berth__WatchReply reply;
-    size_t bytes, caps[4];
-    bool failed; /* memory ran out: what stands is whole, but there is more */
+    ProtobufCMessageUnknownField fields;
+    struct strbuf packed;
+    size_t bytes;
 };
 
-static void page_init(struct page *p) {
-    memset(p, 0, sizeof *p);
-    berth__watch_reply__init(&p->reply);
-}
-
 static void page_fini(struct page *p) {
-    for (size_t i = 0; i < p->reply.n_assignments; i++)
-        berth__assignment__free_unpacked(p->reply.assignments[i], NULL);
-    for (size_t i = 0; i < p->reply.n_routes; i++)
-        berth__route__free_unpacked(p->reply.routes[i], NULL);
-    for (size_t i = 0; i < p->reply.n_withdrawn; i++)
-        free(p->reply.withdrawn[i]);
-    for (size_t i = 0; i < p->reply.n_removed_routes; i++)
-        free(p->reply.removed_routes[i]);
-    free(p->reply.assignments);
-    free(p->reply.routes);
-    free(p->reply.withdrawn);
-    free(p->reply.removed_routes);
+    strbuf_fini(&p->packed);
 }
 
 static bool page_has_room(struct page *p, size_t bytes) {
-    if (p->bytes > 0 && p->bytes + bytes > BUS_WATCH_PAGE_BYTES)
+    if (p->packed.failed || (p->bytes > 0 && p->bytes + bytes > BUS_WATCH_PAGE_BYTES))
         return false;
     p->bytes += bytes;
     return true;
 }
 
-/* Room for one more pointer in a list, or NULL. */
-static void *page_grow(struct page *p, void *list, size_t n, size_t *cap) {
-    if (n < *cap)
-        return list;
-    size_t more = *cap ? *cap * 2 : 16;
-    void *grown = mem_resize(list, more, sizeof(void *));
-    if (!grown) {
-        p->failed = true;
-        return NULL;
-    }
-    *cap = more;
-    return grown;
+static size_t varint_size(uint64_t v) {
+    size_t n = 1;
+    for (; v >= 0x80; v >>= 7)
+        n++;
+    return n;
 }
+
+static void put_varint(struct strbuf *out, uint64_t v) {
+    for (; v >= 0x80; v >>= 7)
+        strbuf_putc(out, (char)(v | 0x80));
+    strbuf_putc(out, (char)v);
+}
+
+/* All numbers of fields here are below 16: their tags are one byte. */
+static void put_tag(struct strbuf *out, unsigned field, ProtobufCWireType type) {
+    strbuf_putc(out, (char)(field << 3 | type));
+}
+
+static size_t bytes_size(size_t n) {
+    return 1 + varint_size(n) + n;
+}
+
+static void put_bytes(struct strbuf *out, unsigned field, const void *p, size_t n) {
+    put_tag(out, field, PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED);
+    put_varint(out, n);
+    strbuf_add(out, p, n);
+}
+
+/* Numbers of fields: WatchReply and Assignment in proto/bus.proto. */
+enum {
+    REPLY_ASSIGNMENTS = 5,
+    REPLY_WITHDRAWN = 6,
+    REPLY_ROUTES = 7,
+    REPLY_REMOVED_ROUTES = 8,
+    ASSIGNMENT_INSTANCE_GUID = 1,
+    ASSIGNMENT_INDEX = 2,
+    ASSIGNMENT_LRP = 3,
+};
 
 static bool on_assign(void *arg, const struct lrp_assignment *a) {
     struct page *p = arg;
-    Berth__WatchReply *r = &p->reply;
-    if (p->failed || !page_has_room(p, a->run_info_n + ITEM_OVERHEAD))
+    if (!page_has_room(p, a->run_info_n + ITEM_OVERHEAD))
         return false;
-    void *list = page_grow(p, r->assignments, r->n_assignments, &p->caps[0]);
-    if (!list)
-        return false;
-    r->assignments = list;
-    Berth__Assignment *item = malloc(sizeof *item);
-    if (!item) {
-        p->failed = true;
-        return false;
-    }
-    berth__assignment__init(item);
-    item->index = a->index;
-    item->instance_guid = str_dup(a->instance_guid);
-    item->lrp = berth__desired_lrp__unpack(NULL, a->run_info_n, a->run_info);
-    if (!item->instance_guid || !item->lrp) {
-        berth__assignment__free_unpacked(item, NULL);
-        p->failed = true;
-        return false;
-    }
-    r->assignments[r->n_assignments++] = item;
-    return true;
+    size_t guid_n = strlen(a->instance_guid);
+    put_tag(&p->packed, REPLY_ASSIGNMENTS, PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED);
+    put_varint(&p->packed,
+               bytes_size(guid_n) + 1 + varint_size(a->index) + bytes_size(a->run_info_n));
+    put_bytes(&p->packed, ASSIGNMENT_INSTANCE_GUID, a->instance_guid, guid_n);
+    put_tag(&p->packed, ASSIGNMENT_INDEX, PROTOBUF_C_WIRE_TYPE_VARINT);
+    put_varint(&p->packed, a->index);
+    put_bytes(&p->packed, ASSIGNMENT_LRP, a->run_info, a->run_info_n);
+    return !p->packed.failed;
 }
 
-static bool add_text(struct page *p, char ***list, size_t *n, size_t *cap, const char *text) {
-    if (p->failed || !page_has_room(p, strlen(text) + ITEM_OVERHEAD))
+static bool put_text(struct page *p, unsigned field, const char *text) {
+    size_t n = strlen(text);
+    if (!page_has_room(p, n + ITEM_OVERHEAD))
         return false;
-    void *grown = page_grow(p, *list, *n, cap);
-    char *copy = grown ? str_dup(text) : NULL;
-    if (grown)
-        *list = grown;
-    if (!copy) {
-        p->failed = true;
-        return false;
-    }
-    (*list)[(*n)++] = copy;
-    return true;
+    put_bytes(&p->packed, field, text, n);
+    return !p->packed.failed;
 }
 
 static bool on_withdraw(void *arg, const char *guid) {
-    struct page *p = arg;
-    return add_text(p, &p->reply.withdrawn, &p->reply.n_withdrawn, &p->caps[1], guid);
+    return put_text(arg, REPLY_WITHDRAWN, guid);
 }
 
 static bool on_route_removed(void *arg, const char *key) {
-    struct page *p = arg;
-    return add_text(p, &p->reply.removed_routes, &p->reply.n_removed_routes, &p->caps[2], key);
+    return put_text(arg, REPLY_REMOVED_ROUTES, key);
 }
 
 static bool on_route(void *arg, const Berth__Route *route) {
     struct page *p = arg;
-    Berth__WatchReply *r = &p->reply;
     size_t n = berth__route__get_packed_size(route);
-    if (p->failed || !page_has_room(p, n + ITEM_OVERHEAD))
+    if (!page_has_room(p, n + ITEM_OVERHEAD))
         return false;
-    void *list = page_grow(p, r->routes, r->n_routes, &p->caps[3]);
-    if (!list)
-        return false;
-    r->routes = list;
-    _cleanup_(freep) uint8_t *packed = malloc(n ? n : 1); /* the only copy that protobuf-c offers */
-    if (packed)
-        berth__route__pack(route, packed);
-    Berth__Route *copy = packed ? berth__route__unpack(NULL, n, packed) : NULL;
-    if (!copy) {
-        p->failed = true;
-        return false;
-    }
-    r->routes[r->n_routes++] = copy;
-    return true;
+    put_tag(&p->packed, REPLY_ROUTES, PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED);
+    put_varint(&p->packed, n);
+    uint8_t *to = strbuf_extend(&p->packed, n);
+    if (to)
+        berth__route__pack(route, to);
+    return !p->packed.failed;
+}
+
+/* The packed lists become the reply's: the first one's tag is protobuf-c's to write. */
+static void page_end(struct page *p) {
+    if (p->packed.n == 0)
+        return;
+    p->fields = (ProtobufCMessageUnknownField){
+        .tag = (uint32_t)(uint8_t)p->packed.p[0] >> 3,
+        .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED,
+        .len = p->packed.n - 1,
+        .data = (uint8_t *)p->packed.p + 1,
+    };
+    p->reply.base.n_unknown_fields = 1;
+    p->reply.base.unknown_fields = &p->fields;
 }
 
 static void tell(struct node *node, Berth__WatchReply *reply) {
@@ -144,25 +142,24 @@ static void tell(struct node *node, Berth__WatchReply *reply) {
 /* Answers the held Watch if there is something to tell. */
 static bool answer(struct node *node) {
     struct nodes *n = node->nodes;
-    struct page page;
+    _cleanup_(page_fini) struct page page = {.reply = BERTH__WATCH_REPLY__INIT};
     uint64_t had = node->since, since = had, to;
     bool more = false;
-    page_init(&page);
     if (node->peer->kind == BERTH__NODE_KIND__NODE_CELL)
         to = lrp_cell_changes(n->deps.lrp, node->peer->id_text, &since, on_assign, on_withdraw,
                               &page, &more);
     else
         to = lrp_route_changes(n->deps.lrp, &since, on_route, on_route_removed, &page, &more);
-    bool nothing = to == 0 || (since != 0 && to == since) || (page.failed && page.bytes == 0);
+    bool nothing = to == 0 || (since != 0 && to == since) || page.packed.failed;
     if (!nothing) {
         page.reply.from = since;
         page.reply.to = to;
         page.reply.more = more;
+        page_end(&page);
         if (node->peer->kind == BERTH__NODE_KIND__NODE_CELL)
             page.reply.keep_version = lrp_keep_version(n->deps.lrp, node->peer->id_text);
         tell(node, &page.reply);
     }
-    page_fini(&page);
     return !nothing;
 }
 
@@ -205,6 +202,8 @@ void on_wait_timer(int fd, short what, void *arg) {
     struct nodes *n = arg;
     uint64_t now_ms = clock_mono_ms();
     for (int i = 0; i < ANSWERS_A_TURN && n->waiting && n->waiting->deadline_ms <= now_ms; i++) {
+        if (i > 0 && clock_mono_ms() >= now_ms + TURN_MS)
+            break;
         struct node *node = n->waiting;
         let_go(node);
         if (!answer(node))
@@ -251,7 +250,10 @@ void on_answer_timer(int fd, short what, void *arg) {
     (void)fd, (void)what;
     struct nodes *n = arg;
     static const struct timeval at_once = {0, 0};
+    uint64_t end_ms = clock_mono_ms() + TURN_MS;
     for (int i = 0; i < ANSWERS_A_TURN && n->changed; i++) {
+        if (i > 0 && clock_mono_ms() >= end_ms)
+            break;
         struct node *node = n->changed;
         n->changed = node->changed_next;
         if (!n->changed)
