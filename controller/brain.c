@@ -43,6 +43,7 @@ struct brain {
     size_t crash_count;
     uint64_t tasks_succeeded, tasks_failed;
     uint64_t convergences, crash_events, crashes_unwritten, slowest_ms;
+    uint64_t passes, pass_ns, full_ns; /* convergences of all processes: done, this one, the last */
 };
 
 static void arm(struct event *timer, uint64_t in_ms) {
@@ -53,12 +54,27 @@ static void arm(struct event *timer, uint64_t in_ms) {
 
 /* --- convergence --- */
 
+/* A convergence of all processes is done in parts; what it takes is what they take together. */
+static void note_pass(struct brain *b, uint64_t took_ns) {
+    struct lrp_counters n;
+    lrp_counters(b->lrp, &n);
+    if (n.passes_begun > b->passes)
+        b->pass_ns += took_ns;
+    if (n.passes_done == b->passes)
+        return;
+    b->passes = n.passes_done;
+    b->full_ns = b->pass_ns;
+    b->pass_ns = 0;
+}
+
 static void on_converge(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     struct brain *b = arg;
+    uint64_t begun_ns = clock_mono_ns();
     uint64_t now = clock_mono_ms(), next = lrp_converge(b->lrp, now), end = clock_mono_ms();
     b->convergences++;
     b->slowest_ms = MAX(b->slowest_ms, end - now);
+    note_pass(b, clock_mono_ns() - begun_ns);
     if (!event_pending(b->converge_timer, EV_TIMEOUT, NULL)) /* on_work() may have been quicker */
         arm(b->converge_timer, next > end ? next - end : 0);
 }
@@ -400,6 +416,7 @@ void brain_metrics(struct brain *b, struct strbuf *out) {
          lrp_is_settled(b->lrp)},
         {"berth_convergences_total", "counter", "Convergences.", b->convergences},
         {"berth_convergence_slowest_ms", "gauge", "The longest convergence so far.", b->slowest_ms},
+        {"berth_convergences_full_total", "counter", "Convergences of all processes.", b->passes},
         {"berth_crashes_total", "counter", "Crashes of instances.", b->crash_events},
         {"berth_crash_events_unwritten_total", "counter",
          "Crashes whose audit event could not be written.", b->crashes_unwritten},
@@ -409,6 +426,8 @@ void brain_metrics(struct brain *b, struct strbuf *out) {
     for (size_t i = 0; i < ARRAY_SIZE(metrics); i++)
         metric_put(out, metrics[i].name, metrics[i].type, metrics[i].help,
                    (double)metrics[i].value);
+    metric_put(out, "berth_convergence_full_ms", "gauge",
+               "What the last convergence of all processes took.", (double)b->full_ns / 1e6);
     const struct {
         const char *reason;
         uint64_t value;

@@ -46,6 +46,12 @@
 /* Ours: a cell that has all of the image counts as that much emptier. Less than a container that is
  * starting there, so that a burst spreads; far less than another instance of the process. */
 #define SCORE_HAS_LAYERS 0.2
+/* How much one convergence does, some 5 ms each: slots that it reconciles; cells that it looks at
+ * to place instances. The rest is done by the next one, at once: others want their turn of the
+ * loop. */
+#define RECONCILE_SLOTS  20000
+#define PLACE_LOOKS      400000
+#define PLACE_COST       100  /* what else a placement costs, in looks */
 #define REASON_MAX       1024 /* bbs:db/sqldb/actual_lrp_db.go */
 #define ROUTE_TOMBSTONES 4096
 #define ZONES_MAX        1024
@@ -77,6 +83,7 @@ struct slot { /* one index of a process */
     int exit_status;
     bool crashed;
     bool place_failed; /* retry also when room appears; with a primary: it cannot be evacuated */
+    bool in_todo;      /* to be placed, when its turn comes */
 };
 
 struct process {          /* what a group wants */
@@ -91,6 +98,7 @@ struct process {          /* what a group wants */
     bool fresh;   /* came after lrp_desired_complete(): no cell can have it already */
     bool reset;   /* `want` was replaced: all slots are of another version */
     bool dirty, waiting, retry_now;
+    uint32_t in_todo; /* items of lrp.todo that name it: until then it is not freed */
     struct process *dirty_next;
     struct process *prev, *next; /* lrp.waiting */
     uint64_t due_ms;             /* NEVER, or in the heap */
@@ -199,6 +207,16 @@ struct route {
     UT_hash_handle hh;
 };
 
+/* Who is to be placed, in order. What it names may have changed when its turn comes. */
+struct todo {
+    struct item {
+        struct process *process;
+        uint32_t index, memory_mb;
+        bool moves; /* its place is taken, on a cell that is being emptied */
+    } * items;      /* owned */
+    size_t n, cap;
+};
+
 struct lrp {
     struct lrp_config config;
     struct lrp_ops ops;
@@ -214,6 +232,8 @@ struct lrp {
     struct instance *instances; /* by guid */
     struct instance *leaving;   /* by leave_ms */
     struct process *dirty, **dirty_tail;
+    bool sweeping; /* all processes were marked dirty, and are not done yet */
+    struct todo todo;
     struct process *waiting;
     struct process **heap; /* by due_ms */
     size_t heap_n, heap_cap;
@@ -270,17 +290,11 @@ void slot_set_reason(struct slot *s, const char *text);
 void slot_unclaim(struct slot *s, uint64_t now_ms);
 /* Empties the slots when they are of a version before the one that is wanted. */
 void process_reset(struct lrp *l, struct process *p, uint64_t now_ms);
-/* Withdraws what should not be and lists in `todo` the indices to be placed. -ENOMEM: part of the
+/* Withdraws what should not be and notes in lrp.todo the indices to be placed. -ENOMEM: part of the
  * work is left. */
-struct todo {
-    struct item {
-        struct process *process;
-        uint32_t index;
-        bool moves; /* its place is taken, on a cell that is being emptied */
-    } * items;      /* owned */
-    size_t n, cap;
-};
-int process_reconcile(struct lrp *l, struct process *p, uint64_t now_ms, struct todo *todo);
+int process_reconcile(struct lrp *l, struct process *p, uint64_t now_ms);
+/* Its turn has come: is it still to be placed? */
+bool process_wants_place(struct lrp *l, struct process *p, uint32_t index, uint64_t now_ms);
 
 /* --- instance.c */
 struct instance *instance_find(struct lrp *l, const char *guid);
@@ -337,7 +351,13 @@ void tasks_settled(struct lrp *l);                                  /* all had t
 int tasks_save(struct lrp *l, uint64_t now_ms);
 
 /* --- place.c */
-void place_all(struct lrp *l, struct todo *todo, uint64_t now_ms);
+/* Places who is to be placed, as many as PLACE_LOOKS allows. */
+void place_some(struct lrp *l, uint64_t now_ms);
+
+/* --- todo.c */
+int todo_add(struct lrp *l, struct process *p, uint32_t index, bool moves);
+bool todo_take(struct lrp *l, struct item *ret); /* false: there is none */
+void todo_fini(struct lrp *l);
 uint64_t place_tasks(struct lrp *l, uint64_t now_ms); /* when to look again */
 
 /* --- routes.c */

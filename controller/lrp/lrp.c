@@ -48,6 +48,7 @@ void lrp_free(struct lrp *l) {
     }
     free(l->cells);
     free(l->heap);
+    todo_fini(l);
     free(l);
 }
 
@@ -74,6 +75,8 @@ static void forgive_own_silence(struct lrp *l, uint64_t now_ms) {
 }
 
 static void sweep(struct lrp *l) {
+    l->counters.passes_begun += !l->sweeping;
+    l->sweeping = true;
     for (struct process *p = l->processes; p; p = p->hh.next)
         process_dirty(l, p);
 }
@@ -120,22 +123,23 @@ static struct process *take_dirty(struct lrp *l) {
     return p; /* still marked: what its own reconciling changes is no reason for another */
 }
 
-/* Returns false when memory ran out: the rest stays dirty. */
+/* As many as RECONCILE_SLOTS allows. Returns false when memory ran out: the rest stays dirty. */
 static bool converge_dirty(struct lrp *l, uint64_t now_ms) {
-    _cleanup_(freep) struct item *items = NULL;
-    struct todo todo = {0};
     struct process *p;
     bool whole = true;
-    while (whole && (p = take_dirty(l))) {
-        whole = process_reconcile(l, p, now_ms, &todo) == 0;
+    for (size_t slots = 0; whole && slots < RECONCILE_SLOTS && (p = take_dirty(l));) {
+        slots += 1 + MAX(p->slot_count, p->instances);
+        whole = process_reconcile(l, p, now_ms) == 0;
         p->dirty = false;
         if (!whole)
             process_dirty(l, p);
-        else if (!p->want)
+        else if (!p->want && p->in_todo == 0)
             process_free(l, p);
     }
-    items = todo.items;
-    place_all(l, &todo, now_ms);
+    if (l->sweeping && !l->dirty) {
+        l->sweeping = false;
+        l->counters.passes_done++;
+    }
     return whole;
 }
 
@@ -166,8 +170,13 @@ uint64_t lrp_converge(struct lrp *l, uint64_t now_ms) {
     for (struct process *p; (p = process_take_due(l, now_ms));)
         process_dirty(l, p);
     uint64_t retry = retry_waiting(l, now_ms);
-    if (!converge_dirty(l, now_ms))
+    bool whole = converge_dirty(l, now_ms);
+    bool more = l->dirty != NULL; /* not what placing makes dirty: that has time */
+    place_some(l, now_ms);
+    if (!whole)
         next = MIN(next, now_ms + TICK_MS);
+    else if (more || l->todo.n > 0)
+        next = now_ms;
     if (l->heap_n > 0)
         next = MIN(next, l->heap[0]->due_ms);
     next = MIN(next, place_tasks(l, now_ms));

@@ -221,7 +221,8 @@ uint64_t lrp_route_version(const struct lrp *l);
  * ------------------------------------------------------------------------------------ */
 
 /* Decides everything that is due: start, restart after a crash, replace, stop, forget. Returns when
- * it must be called next at the latest (mono ms). Call it after changes too. */
+ * it must be called next at the latest (mono ms). Call it after changes too. It does some 10 ms of
+ * work at a time: what is left is for the next call, for which it asks at once (now_ms). */
 uint64_t lrp_converge(struct lrp *l, uint64_t now_ms);
 bool lrp_is_settled(const struct lrp *l);
 
@@ -277,6 +278,7 @@ void lrp_totals(const struct lrp *l, struct lrp_totals *ret);
 
 /* Since lrp_new(). */
 struct lrp_counters {
+    uint64_t passes_begun, passes_done; /* convergences of all processes, in parts */
     uint64_t placed;
     uint64_t no_memory, no_disk, no_containers; /* tries that found all cells short of it, ... */
     uint64_t no_both, no_cell;                  /* ... each cell short of something, or no cell */

@@ -212,22 +212,6 @@ static int place_on(struct lrp *l, struct process *p, uint32_t index, struct cel
     return 0;
 }
 
-/* Who runs nowhere yet before who moves; every process's index 0 first, then the larger first; a
- * process's own in order. */
-static int item_order(const void *pa, const void *pb) {
-    const struct item *a = pa, *b = pb;
-    uint32_t am = a->process->want->memory_mb, bm = b->process->want->memory_mb;
-    if (a->moves != b->moves)
-        return a->moves ? 1 : -1;
-    if ((a->index == 0) != (b->index == 0))
-        return a->index == 0 ? -1 : 1;
-    if (am != bm)
-        return am > bm ? -1 : 1;
-    if (a->process != b->process)
-        return a->process->seq < b->process->seq ? -1 : 1;
-    return a->index < b->index ? -1 : a->index > b->index;
-}
-
 /* This size was too much for every cell already. */
 static const struct misfit *known_misfit(const struct misfit *failed, size_t n,
                                          const struct need *need) {
@@ -278,39 +262,54 @@ uint64_t place_tasks(struct lrp *l, uint64_t now_ms) {
     return next;
 }
 
-void place_all(struct lrp *l, struct todo *todo, uint64_t now_ms) {
+/* What is known while instances are placed one after the other. */
+struct placing {
     struct misfit failed[MISFITS];
-    size_t failed_n = 0;
-    const struct process *marked = NULL;
-    const struct image *marked_image = NULL;
-    if (todo->n)
-        qsort(todo->items, todo->n, sizeof *todo->items, item_order);
-    for (size_t i = 0; i < todo->n; i++) {
-        struct process *p = todo->items[i].process;
-        struct need need = {p->want->memory_mb, p->want->disk_mb};
-        const struct misfit *known = known_misfit(failed, failed_n, &need);
-        struct misfit misfit = {.need = need};
-        struct cell *c = NULL;
-        if (!known) {
-            if (marked != p)
-                mark(l, p);
-            marked = p;
-            if (marked_image != p->want->image)
-                image_mark_held(l, p->want->image, HELD_AT_ALL);
-            marked_image = p->want->image;
-            c = pick(l, p->slots[todo->items[i].index].avoid, &need, marked_image, &misfit);
-        }
-        if (c) {
-            if (place_on(l, p, todo->items[i].index, c, now_ms) < 0)
-                process_due(l, p, MIN(p->due_ms, now_ms + TICK_MS)); /* no memory: later */
-            continue;
-        }
-        if (!known && failed_n < MISFITS)
-            failed[failed_n++] = misfit;
-        char text[400] = "not evacuated: ";
-        size_t skip = todo->items[i].moves ? strlen(text) : 0;
-        count_misfit(&l->counters, known ? known : &misfit);
-        misfit_text(known ? known : &misfit, text + skip, sizeof text - skip);
-        place_failed(l, p, todo->items[i].index, text, now_ms);
+    size_t failed_n;
+    const struct process *process; /* whose instances are counted on cells and zones */
+    const struct image *image;     /* whose layers are counted on cells */
+    bool counted;
+};
+
+static void place_one(struct lrp *l, struct placing *with, const struct item *item,
+                      uint64_t now_ms) {
+    struct process *p = item->process;
+    struct slot *s = &p->slots[item->index];
+    struct need need = {p->want->memory_mb, p->want->disk_mb};
+    const struct misfit *known = known_misfit(with->failed, with->failed_n, &need);
+    struct misfit misfit = {.need = need};
+    struct cell *c = NULL;
+    if (!known) {
+        if (with->process != p)
+            mark(l, p);
+        with->process = p;
+        if (!with->counted || with->image != p->want->image)
+            image_mark_held(l, p->want->image, HELD_AT_ALL);
+        with->image = p->want->image;
+        with->counted = true;
+        c = pick(l, s->avoid, &need, with->image, &misfit);
+    }
+    if (c) {
+        if (place_on(l, p, item->index, c, now_ms) < 0)
+            process_due(l, p, MIN(p->due_ms, now_ms + TICK_MS)); /* no memory: later */
+        return;
+    }
+    if (!known && with->failed_n < MISFITS)
+        with->failed[with->failed_n++] = misfit;
+    char text[400] = "not evacuated: ";
+    size_t skip = s->primary ? strlen(text) : 0;
+    count_misfit(&l->counters, known ? known : &misfit);
+    misfit_text(known ? known : &misfit, text + skip, sizeof text - skip);
+    place_failed(l, p, item->index, text, now_ms);
+}
+
+void place_some(struct lrp *l, uint64_t now_ms) {
+    struct placing with = {0};
+    struct item item;
+    for (size_t looks = 0; looks < PLACE_LOOKS && todo_take(l, &item);) {
+        bool wants = process_wants_place(l, item.process, item.index, now_ms);
+        looks += wants ? PLACE_COST + l->cell_count : 1;
+        if (wants)
+            place_one(l, &with, &item, now_ms);
     }
 }

@@ -113,19 +113,6 @@ void process_reset(struct lrp *l, struct process *p, uint64_t now_ms) {
     p->reset = false;
 }
 
-static int todo_add(struct todo *t, struct process *p, uint32_t index, bool moves) {
-    if (t->n == t->cap) {
-        size_t cap = t->cap ? t->cap * 2 : 64;
-        struct item *grown = mem_resize(t->items, cap, sizeof *grown);
-        if (!grown)
-            return -ENOMEM;
-        t->items = grown;
-        t->cap = cap;
-    }
-    t->items[t->n++] = (struct item){p, index, moves};
-    return 0;
-}
-
 /* Is its primary to run elsewhere? What ends by itself is placed anew after. */
 static bool slot_moves(const struct slot *s) {
     return s->primary && s->primary->cell->evacuating &&
@@ -154,7 +141,22 @@ static bool slot_wants_place(struct slot *s, bool retry_now, uint64_t now_ms, ui
     return true;
 }
 
-int process_reconcile(struct lrp *l, struct process *p, uint64_t now_ms, struct todo *todo) {
+bool process_wants_place(struct lrp *l, struct process *p, uint32_t index, uint64_t now_ms) {
+    uint64_t due = NEVER;
+    process_reset(l, p, now_ms);
+    if (!p->want) {
+        process_dirty(l, p); /* it may go now */
+        return false;
+    }
+    if (index >= p->instances || index >= p->slot_count)
+        return false;
+    if (slot_wants_place(&p->slots[index], false, now_ms, &due))
+        return true;
+    process_due(l, p, MIN(p->due_ms, due));
+    return false;
+}
+
+int process_reconcile(struct lrp *l, struct process *p, uint64_t now_ms) {
     uint64_t due = NEVER;
     bool retry_now = p->retry_now;
     p->retry_now = false;
@@ -176,8 +178,10 @@ int process_reconcile(struct lrp *l, struct process *p, uint64_t now_ms, struct 
         return 0; /* lrp_converge() comes back to every process when it has settled */
     for (uint32_t i = 0; i < p->instances; i++) {
         struct slot *s = &p->slots[i];
-        if (slot_wants_place(s, retry_now, now_ms, &due) &&
-            todo_add(todo, p, i, s->primary != NULL) < 0)
+        if (s->in_todo || !slot_wants_place(s, retry_now, now_ms, &due))
+            continue;
+        s->retry_at_ms = 0;
+        if (todo_add(l, p, i, s->primary != NULL) < 0)
             return -ENOMEM;
     }
     process_due(l, p, due);
