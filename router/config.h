@@ -8,7 +8,7 @@
 #include "common/base/config.h"
 
 struct router_config {
-    char *listen, *listen_tls, *admin;
+    char *listen, *listen_tls, *admin, *health;
     char *tls_cert, *tls_key, *tls_sni;
     char *name, *zone, *key_file, *controller, *controller_logs;
     char *state_dir, *access_log, *sticky_cookies;

@@ -6,7 +6,8 @@
 #include "common/base/log.h"
 #include "router/router.h"
 
-#define CHECK_MS 50
+#define CHECK_MS      50
+#define STOP_EXTEND_S 30
 
 static void close_listeners(struct router *r) {
     r->listeners_closed = true;
@@ -17,6 +18,7 @@ static void close_listeners(struct router *r) {
 static void on_check(evutil_socket_t fd, short what, void *arg) {
     struct router *r = arg;
     (void)fd, (void)what;
+    daemon_extend_stop(STOP_EXTEND_S);
     uint64_t now = worker_now_ms();
     if (!r->listeners_closed) {
         if (now >= r->drain_from_ms)

@@ -27,6 +27,7 @@ struct feed {
     size_t epoch_n;
     uint64_t version; /* 0: a full set is asked for */
     bool in_full;     /* pages of a full set are coming */
+    bool knows;       /* one was heard to its end */
     unsigned wait_ms;
     uint64_t updates, invalid_routes, invalid_endpoints, saves, save_failures;
 };
@@ -134,7 +135,7 @@ static void apply(struct feed *f, const Berth__WatchReply *reply) {
     if (f->in_full) {
         routes_end_full(f->routes);
         f->in_full = false;
-        changed = true;
+        f->knows = changed = true;
     }
     if (changed)
         publish(f);
@@ -219,6 +220,10 @@ int feed_new(struct feed **ret, struct event_base *loop, const struct router_con
         return r;
     *ret = TAKE_PTR(f);
     return 0;
+}
+
+bool feed_knows_routes(const struct feed *f) {
+    return f->knows;
 }
 
 void feed_metrics(const struct feed *f, struct strbuf *out) {

@@ -15,7 +15,8 @@ struct feed;
  * arguments are borrowed. */
 int feed_new(struct feed **ret, struct event_base *loop, const struct router_config *config,
              struct routes *routes, struct access_sink *sink, struct error *err);
-void feed_free(struct feed *f); /* saves what is not saved yet */
+void feed_free(struct feed *f);               /* saves what is not saved yet */
+bool feed_knows_routes(const struct feed *f); /* a whole table was heard */
 void feed_metrics(const struct feed *f, struct strbuf *out);
 
 #endif

@@ -1,6 +1,7 @@
 #include "router/router.h"
 
 #include <errno.h>
+#include <event2/http.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -67,6 +68,7 @@ static int load_routes(struct router *r, struct error *err) {
     if (!path)
         return error_set(err, -ENOMEM, "out of memory");
     code = routes_load(r->routes, path, &skipped, &why);
+    r->routes_loaded = code == 0;
     if (code == 0)
         log_info("saved routes loaded", "routes=%zu skipped=%u", routes_count(r->routes), skipped);
     else if (code != -ENOENT)
@@ -128,7 +130,9 @@ int router_build(struct router *r, struct error *err) {
 }
 
 int router_listen(struct router *r, struct error *err) {
-    int code;
+    int code = router_listen_health(r, err);
+    if (code < 0)
+        return code;
     for (unsigned i = 0; i < r->worker_count; i++)
         if ((code = worker_listen(r->workers[i], err)) < 0)
             return code;
@@ -144,6 +148,8 @@ void router_fini(struct router *r) {
     free(r->workers);
     feed_free(r->feed);
     daemon_free(r->daemon);
+    if (r->health)
+        evhttp_free(r->health);
     routes_free(r->routes);
     if (r->sweep)
         event_free(r->sweep);

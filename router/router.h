@@ -11,6 +11,8 @@
 #include "router/routes.h"
 #include "router/worker.h"
 
+struct evhttp;
+
 struct router {
     struct router_config config;
     int argc; /* as started: SIGHUP reads the log level again */
@@ -23,9 +25,11 @@ struct router {
     struct worker **workers;
     unsigned worker_count;
     struct daemon *daemon;
+    struct evhttp *health;     /* NULL when none */
     struct event *sweep;       /* frees old route tables */
     struct event *drain_event; /* NULL until the drain */
     uint64_t drain_from_ms, drain_until_ms;
+    bool routes_loaded; /* those of the last run */
     bool draining, listeners_closed;
 };
 
@@ -37,6 +41,10 @@ void router_fini(struct router *r);
 void router_metrics(struct strbuf *out, void *data);
 int router_add_pages(struct router *r);
 uint64_t router_sum(const struct router *r, size_t counter_offset);
+
+/* health.c: what load balancers and DNS ask, at an address of its own that they reach. Fails
+ * before a table is known and from the moment that a drain begins. */
+int router_listen_health(struct router *r, struct error *err);
 
 /* drain.c */
 void router_begin_drain(void *data);
