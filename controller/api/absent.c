@@ -25,11 +25,12 @@ int list_nothing(struct call *c) {
     return reply_empty_list(c);
 }
 
+/* Not 422: CLI 6 takes that for a name that is taken. */
 int refuse_kind(struct call *c) {
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
         if (str_starts(c->endpoint->path, kinds[i].path))
-            return fail(c, CC_UNPROCESSABLE, "This platform has no %s.", kinds[i].none);
-    return fail_invalid(c, "This platform does not have that.");
+            return fail(c, CC_BAD_REQUEST, "This platform has no %s.", kinds[i].none);
+    return fail(c, CC_BAD_REQUEST, "This platform does not have that.");
 }
 
 int get_absent(struct call *c) {

@@ -11,6 +11,10 @@ static const char *setting_of(const char *name) {
                                      : NULL;
 }
 
+bool env_group_known(const char *name) {
+    return setting_of(name) != NULL;
+}
+
 json_t *env_group(struct call *c, const char *name) {
     _cleanup_(freep) char *text = NULL;
     (void)store_secret_get(c->api->deps.store, setting_of(name), &text, NULL);
@@ -36,6 +40,16 @@ static int load_group(struct call *c, char **ret) {
 int get_env_group(struct call *c) {
     _cleanup_(freep) char *text = NULL;
     return load_group(c, &text) < 0 ? -1 : reply_group(c, c->params[0], text);
+}
+
+int env_group_replace(struct call *c, const char *name, const json_t *vars) {
+    _cleanup_(freep) char *text = NULL;
+    struct error err = {0};
+    if (env_check_values(c, vars) < 0 || env_merge(c, &text, vars, "") < 0)
+        return -1;
+    return store_secret_set(c->api->deps.store, setting_of(name), text ? text : "{}", &err) < 0
+               ? fail_internal(c, &err)
+               : 0;
 }
 
 int update_env_group(struct call *c) {

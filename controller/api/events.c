@@ -118,11 +118,7 @@ int list_events(struct call *c) {
         return -1;
     if (store_event_list(c->api->deps.store, &l.query, &rows, &err) < 0)
         return fail_internal(c, &err);
-    json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
-        if (json_array_append_new(list, event_json(c, &rows.v[i])))
-            return json_decref(list), fail_no_memory(c);
-    return reply_list(c, &l, rows.total, list, NULL);
+    return reply_list(c, &l, rows.total, rows_json(c, &rows, event_json), NULL);
 }
 
 int get_event(struct call *c) {

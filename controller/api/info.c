@@ -3,9 +3,9 @@
 #include "controller/api/internal.h"
 #include "controller/api/resources.h"
 
-/* Above every gate that a user of Docker images can trip over, and below 3.211.0, where CLI 8
- * begins to ask for `embed=process_instances`. Plain semantic versions: the CLIs parse them. */
-#define V3_VERSION "3.195.0"
+/* Above every gate that a user of Docker images can trip over: from 3.211.0 on CLI 8 asks for the
+ * instances of all apps at once. Plain semantic versions: the CLIs parse them. */
+#define V3_VERSION "3.211.0"
 #define V2_VERSION "2.254.0"
 
 /* The same host and port, for websockets. */
@@ -81,12 +81,12 @@ int get_v3_info(struct call *c) {
 int get_v2_info(struct call *c) {
     const char *base = call_base(c);
     _cleanup_(freep) char *streams = stream_base(c);
-    return reply_json(c, 200,
-                      json_pack("{s:s,s:s,s:s,s:i,s:s,s:s,s:s,s:o,s:o,s:n,s:n,s:s}", "name",
-                                "berth", "build", BERTH_VERSION, "support", "", "version", 0,
-                                "description", "Berth", "authorization_endpoint", base,
-                                "token_endpoint", base, "logging_endpoint",
-                                json_text_or_null(streams), "doppler_logging_endpoint",
-                                json_text_or_null(streams), "min_cli_version",
-                                "min_recommended_cli_version", "api_version", V2_VERSION));
+    return reply_json(
+        c, 200,
+        json_pack("{s:s,s:s,s:s,s:i,s:s,s:s,s:s,s:o,s:o,s:s+,s:n,s:n,s:s}", "name", "berth",
+                  "build", BERTH_VERSION, "support", "", "version", 0, "description", "Berth",
+                  "authorization_endpoint", base, "token_endpoint", base, "logging_endpoint",
+                  json_text_or_null(streams), "doppler_logging_endpoint",
+                  json_text_or_null(streams), "routing_endpoint", base, "/routing",
+                  "min_cli_version", "min_recommended_cli_version", "api_version", V2_VERSION));
 }

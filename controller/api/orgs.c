@@ -26,11 +26,7 @@ int list_orgs(struct call *c) {
         return -1;
     if (store_org_list(c->api->deps.store, &l.query, &rows, &err) < 0)
         return fail_internal(c, &err);
-    json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
-        if (json_array_append_new(list, org_json(c, &rows.v[i])))
-            return json_decref(list), fail_no_memory(c);
-    return reply_list(c, &l, rows.total, list, NULL);
+    return reply_list(c, &l, rows.total, rows_json(c, &rows, org_json), NULL);
 }
 
 int get_org(struct call *c) {

@@ -27,11 +27,7 @@ static int reply_packages(struct call *c, struct listing *l) {
     struct error err = {0};
     if (store_package_list(c->api->deps.store, &l->query, &rows, &err) < 0)
         return fail_internal(c, &err);
-    json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
-        if (json_array_append_new(list, package_json(c, &rows.v[i])))
-            return json_decref(list), fail_no_memory(c);
-    return reply_list(c, l, rows.total, list, NULL);
+    return reply_list(c, l, rows.total, rows_json(c, &rows, package_json), NULL);
 }
 
 int list_packages(struct call *c) {

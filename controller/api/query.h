@@ -76,7 +76,21 @@ int listing_parse(struct call *c, struct listing *l, const char *const *filters,
 bool query_lists(const struct call *c, const char *key, const char *value);
 /* Adds one more filter with one value, that the path gave; borrowed. At most LIST_ADDED_MAX. */
 void listing_add(struct listing *l, const char *key, const char *const *value);
-/* The envelope; takes `resources`, and `included` (NULL: none). */
+/* A JSON list of show(c, &row) of each row; NULL: out of memory. The bare one: of show(&row). */
+#define rows_json(c, rows, show)   rows_json_((rows), (show)((c), &(rows)->v[i_]))
+#define rows_json_bare(rows, show) rows_json_((rows), (show)(&(rows)->v[i_]))
+#define rows_json_(rows, one)                                                                      \
+    ({                                                                                             \
+        json_t *list_ = json_array();                                                              \
+        for (size_t i_ = 0; list_ && i_ < (rows)->n; i_++)                                         \
+            if (json_array_append_new(list_, (one))) {                                             \
+                json_decref(list_);                                                                \
+                list_ = NULL;                                                                      \
+            }                                                                                      \
+        list_;                                                                                     \
+    })
+
+/* The envelope; takes `resources` (NULL: out of memory), and `included` (NULL: none). */
 int reply_list(struct call *c, const struct listing *l, uint64_t total, json_t *resources,
                json_t *included);
 /* An empty list, whatever is asked for. */

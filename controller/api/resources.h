@@ -17,6 +17,7 @@ int get_v2_info(struct call *c);
 /* uaa.c */
 int get_login(struct call *c);
 int post_token(struct call *c);
+int authorize(struct call *c);
 int delete_token(struct call *c);
 /* uaa_users.c */
 int list_accounts(struct call *c);
@@ -265,6 +266,9 @@ int binding_create(struct call *c, const struct app_row *app, const struct servi
                    struct binding_row *b);
 /* env_groups.c: "running" or "staging", a JSON object. */
 json_t *env_group(struct call *c, const char *name);
+bool env_group_known(const char *name);
+/* These variables and no others. */
+int env_group_replace(struct call *c, const char *name, const json_t *vars);
 /* app_env.c: merges `vars` (a JSON object; null deletes) into a stored environment. `prefix`
  * begins each error. */
 int env_merge(struct call *c, char **stored, const json_t *vars, const char *prefix);
@@ -358,7 +362,8 @@ int org_delete(struct call *c, const struct org_row *org);
 int space_create(struct call *c, struct space_row *space);
 int space_update(struct call *c, struct space_row *space);
 int space_delete(struct call *c, const struct space_row *space);
-/* users.c */
+/* users.c: no roles, no log-ins, and gone until UAA says so too. */
+int user_end(struct call *c, struct user_row *user);
 struct role_wish {
     const char *type, *place;         /* "space_developer"; the guid of a space or an org */
     const char *user_guid, *username; /* one of them */

@@ -351,6 +351,14 @@ int post_token(struct call *c) {
  * --------------------------------------------------------------
  */
 
+/* `cf ssh-code` asks for a code for the SSH proxy's client, which is not here. */
+int authorize(struct call *c) {
+    const char *id = call_query(c, "client_id");
+    char text[160];
+    snprintf(text, sizeof text, "No client with requested id: %.100s", id ? id : "");
+    return refuse(c, 401, "invalid_client", text);
+}
+
 int delete_token(struct call *c) {
     struct store *store = c->api->deps.store;
     _cleanup_(token_row_fini) struct token_row row = {0};

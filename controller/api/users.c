@@ -29,11 +29,7 @@ static int reply_users(struct call *c, const char *members, const char *place) {
         listing_add(&l, members, &place);
     if (store_user_list(c->api->deps.store, &l.query, &rows, &err) < 0)
         return fail_internal(c, &err);
-    json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
-        if (json_array_append_new(list, user_json(c, &rows.v[i])))
-            return json_decref(list), fail_no_memory(c);
-    return reply_list(c, &l, rows.total, list, NULL);
+    return reply_list(c, &l, rows.total, rows_json(c, &rows, user_json), NULL);
 }
 
 int list_users(struct call *c) {
@@ -113,19 +109,23 @@ int create_user(struct call *c) {
 
 /* Roles and log-ins end here; the name stays taken until UAA deletes the account too, which is what
  * the CLIs ask for next. */
-int delete_user(struct call *c) {
+int user_end(struct call *c, struct user_row *user) {
     struct store *store = c->api->deps.store;
-    _cleanup_(user_row_fini) struct user_row user = {0};
     struct error err = {0};
-    if (load_user(c, &user) < 0)
-        return -1;
-    if (str_eq(user.guid, c->identity.guid))
+    if (str_eq(user->guid, c->identity.guid))
         return fail_invalid(c, "You cannot delete the user that you are logged in as.");
-    user.active = false;
-    if (store_user_update(store, &user, &err) < 0 ||
-        store_role_delete_of_user(store, user.guid, &err) < 0 ||
-        store_token_delete_of_user(store, user.guid, &err) < 0)
+    user->active = false;
+    if (store_user_update(store, user, &err) < 0 ||
+        store_role_delete_of_user(store, user->guid, &err) < 0 ||
+        store_token_delete_of_user(store, user->guid, &err) < 0)
         return fail_internal(c, &err);
+    return 0;
+}
+
+int delete_user(struct call *c) {
+    _cleanup_(user_row_fini) struct user_row user = {0};
+    if (load_user(c, &user) < 0 || user_end(c, &user) < 0)
+        return -1;
     return reply_job(c, "user.delete");
 }
 

@@ -318,6 +318,27 @@ int restage_v2_app(struct call *c) {
     return v2_reply_app(c, 201, app.guid);
 }
 
+/* The image of another app, as its newest package has it. */
+int copy_v2_bits(struct call *c) {
+    static const struct field fields[] = {
+        {.name = "source_app_guid", .kind = FIELD_TEXT, .required = true, .min = 1}};
+    _cleanup_(app_row_fini) struct app_row app = {0}, source = {0};
+    _cleanup_(app_views_fini) struct app_views views = {0};
+    _cleanup_(package_row_fini) struct package_row p = {0};
+    if (v2_load_app(c, c->params[0], NEED_WRITE, &app) < 0 ||
+        v2_body_check(c, fields, ARRAY_SIZE(fields)) < 0 ||
+        v2_load_app(c, body_text(c->json, "source_app_guid"), NEED_WRITE, &source) < 0 ||
+        app_views_load(c, &source, 1, &views) < 0)
+        return -1;
+    const struct package_row *from = views.v[0].package;
+    if (!from)
+        return fail(c, CC_APP_PACKAGE_INVALID,
+                    "The app package is invalid: bits have not been uploaded");
+    if (package_create(c, &app, from->image, NULL, NULL, &p) < 0)
+        return -1;
+    return v2_reply_job(c, 201, "app.copy_bits");
+}
+
 int delete_v2_app(struct call *c) {
     _cleanup_(app_row_fini) struct app_row app = {0};
     if (v2_load_app(c, c->params[0], NEED_WRITE, &app) < 0 || app_delete(c, &app) < 0)

@@ -31,11 +31,7 @@ static int reply_domains(struct call *c, struct listing *l) {
     struct error err = {0};
     if (store_domain_list(c->api->deps.store, &l->query, &rows, &err) < 0)
         return fail_internal(c, &err);
-    json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
-        if (json_array_append_new(list, v2_domain_json(&rows.v[i])))
-            return json_decref(list), fail_no_memory(c);
-    return v2_list_reply(c, l, rows.total, list);
+    return v2_list_reply(c, l, rows.total, rows_json_bare(&rows, v2_domain_json));
 }
 
 static int list_with(struct call *c, const char *filter, const char *value) {

@@ -88,4 +88,14 @@ int create_v2_binding(struct call *c);
 int get_v2_binding(struct call *c);
 int delete_v2_binding(struct call *c);
 
+/* users.c, platform.c, app_changes.c */
+int list_v2_users(struct call *c);
+int create_v2_user(struct call *c);
+int get_v2_user(struct call *c);
+int delete_v2_user(struct call *c);
+int get_v2_env_group(struct call *c);
+int update_v2_env_group(struct call *c);
+int refuse_v2_kind(struct call *c);
+int copy_v2_bits(struct call *c);
+
 #endif

@@ -142,6 +142,17 @@ int v2_list_reply(struct call *c, const struct listing *l, uint64_t total, json_
                                 "resources", resources));
 }
 
+int v2_list_one(struct call *c, const char *name, json_t *(*show)(void)) {
+    static const struct v2_filter filters[] = {{"name", "names"}, {NULL, NULL}};
+    _cleanup_(listing_fini) struct listing l = {0};
+    if (v2_list_parse(c, &l, filters) < 0)
+        return -1;
+    bool shown = l.page == 1;
+    for (size_t i = 0; i < l.query.filter_count; i++)
+        shown &= str_eq(l.filters[i].values[0], name);
+    return v2_list_reply(c, &l, shown, shown ? json_pack("[o]", show()) : json_array());
+}
+
 json_t *v2_resource(const char *kind, const char *guid, uint64_t created_ns, uint64_t updated_ns,
                     json_t *entity) {
     char url[200];

@@ -2,6 +2,9 @@
 #include "controller/api/v2/handlers.h"
 #include "controller/api/v2/v2.h"
 
+/* CLI 6 shows -1 of this one as a number of bytes: a PiB says better that there is no limit. */
+#define MEMORY_LIMIT_MB (INT64_C(1) << 30)
+
 json_t *v2_org_entity(const struct org_row *org) {
     json_t *entity =
         json_pack("{s:s,s:b,s:s,s:s,s:n}", "name", org->name, "billing_enabled", 0,
@@ -66,16 +69,17 @@ int list_v2_orgs(struct call *c) {
         return -1;
     if (store_org_list(c->api->deps.store, &l.query, &rows, &err) < 0)
         return fail_internal(c, &err);
-    json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
-        if (json_array_append_new(list, org_json_v2(c, &rows.v[i])))
-            return json_decref(list), fail_no_memory(c);
-    return v2_list_reply(c, &l, rows.total, list);
+    return v2_list_reply(c, &l, rows.total, rows_json(c, &rows, org_json_v2));
 }
 
 int get_v2_org(struct call *c) {
     _cleanup_(org_row_fini) struct org_row org = {0};
     return v2_load_org(c, c->params[0], NEED_READ, &org) < 0 ? -1 : v2_reply_org(c, 200, &org);
+}
+
+static int no_quota(struct call *c, const char *guid) {
+    return fail(c, CC_QUOTA_NOT_FOUND, "%s: %.100s", cc_error_info(CC_QUOTA_NOT_FOUND)->detail,
+                guid);
 }
 
 static int name_free(struct call *c, const char *name, const char *own_guid) {
@@ -90,26 +94,34 @@ static int name_free(struct call *c, const char *name, const char *own_guid) {
     return fail(c, CC_ORG_NAME_TAKEN, "%s: %.255s", cc_error_info(CC_ORG_NAME_TAKEN)->detail, name);
 }
 
-static const struct field name_field[] = {
-    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1}};
-
-static int take_name(struct call *c, struct org_row *org) {
-    if (v2_body_check(c, name_field, ARRAY_SIZE(name_field)) < 0 ||
-        name_free(c, body_text(c->json, "name"), org->guid) < 0)
+static int take_org(struct call *c, struct org_row *org, bool is_new) {
+    const struct field fields[] = {
+        {.name = "name", .kind = FIELD_TEXT, .required = is_new, .min = 1},
+        {.name = "quota_definition_guid", .kind = FIELD_TEXT},
+    };
+    if (v2_body_check(c, fields, ARRAY_SIZE(fields)) < 0)
         return -1;
-    return str_set(&org->name, body_text(c->json, "name")) < 0 ? fail_no_memory(c) : 0;
+    const char *name = body_text(c->json, "name"),
+               *quota = body_text(c->json, "quota_definition_guid");
+    if (quota && !str_eq(quota, QUOTA_GUID))
+        return no_quota(c, quota);
+    if (!name)
+        return 0;
+    if (name_free(c, name, org->guid) < 0)
+        return -1;
+    return str_set(&org->name, name) < 0 ? fail_no_memory(c) : 0;
 }
 
 int create_v2_org(struct call *c) {
     _cleanup_(org_row_fini) struct org_row org = {0};
-    if (take_name(c, &org) < 0 || org_create(c, &org) < 0)
+    if (take_org(c, &org, true) < 0 || org_create(c, &org) < 0)
         return -1;
     return v2_reply_org(c, 201, &org);
 }
 
 int update_v2_org(struct call *c) {
     _cleanup_(org_row_fini) struct org_row org = {0};
-    if (v2_load_org(c, c->params[0], NEED_WRITE, &org) < 0 || take_name(c, &org) < 0 ||
+    if (v2_load_org(c, c->params[0], NEED_WRITE, &org) < 0 || take_org(c, &org, false) < 0 ||
         org_update(c, &org) < 0)
         return -1;
     return v2_reply_org(c, 201, &org);
@@ -132,32 +144,26 @@ int list_v2_org_nothing(struct call *c) {
  */
 
 json_t *v2_quota_json(void) {
-    static const char *const unlimited[] = {
-        "total_services", "total_routes",          "total_private_domains",
-        "memory_limit",   "instance_memory_limit", "app_instance_limit",
-        "app_task_limit", "total_service_keys",    "total_reserved_route_ports"};
+    static const char *const unlimited[] = {"total_services",        "total_routes",
+                                            "total_private_domains", "instance_memory_limit",
+                                            "app_instance_limit",    "app_task_limit",
+                                            "total_service_keys",    "total_reserved_route_ports"};
     json_t *entity = json_pack("{s:s,s:b,s:b}", "name", "default", "non_basic_services_allowed", 1,
                                "trial_db_allowed", 0);
     for (size_t i = 0; i < ARRAY_SIZE(unlimited); i++)
         if (entity && json_object_set_new(entity, unlimited[i], json_integer(-1)))
             return json_decref(entity), NULL;
+    if (entity && json_object_set_new(entity, "memory_limit", json_integer(MEMORY_LIMIT_MB)))
+        return json_decref(entity), NULL;
     return v2_resource("quota_definitions", QUOTA_GUID, 0, 0, entity);
 }
 
 int list_v2_quotas(struct call *c) {
-    static const struct v2_filter filters[] = {{"name", "names"}, {NULL, NULL}};
-    _cleanup_(listing_fini) struct listing l = {0};
-    if (v2_list_parse(c, &l, filters) < 0)
-        return -1;
-    bool shown = l.page == 1;
-    for (size_t i = 0; i < l.query.filter_count; i++)
-        shown &= str_eq(l.filters[i].values[0], "default");
-    return v2_list_reply(c, &l, shown, shown ? json_pack("[o]", v2_quota_json()) : json_array());
+    return v2_list_one(c, "default", v2_quota_json);
 }
 
 int get_v2_quota(struct call *c) {
     if (!str_eq(c->params[0], QUOTA_GUID))
-        return fail(c, CC_QUOTA_NOT_FOUND, "%s: %.100s", cc_error_info(CC_QUOTA_NOT_FOUND)->detail,
-                    c->params[0]);
+        return no_quota(c, c->params[0]);
     return reply_json(c, 200, v2_quota_json());
 }

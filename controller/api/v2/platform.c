@@ -60,6 +60,23 @@ int update_v2_flag(struct call *c) {
                                                            : reply_json(c, 200, flag_json_v2(&now));
 }
 
+/* --- environments for all apps: bare too; PUT replaces
+ * ---------------------------------------------
+ */
+
+int get_v2_env_group(struct call *c) {
+    return env_group_known(c->params[0]) ? reply_json(c, 200, env_group(c, c->params[0]))
+                                         : fail_plain(c, CC_UNKNOWN_REQUEST);
+}
+
+int update_v2_env_group(struct call *c) {
+    if (!env_group_known(c->params[0]))
+        return fail_plain(c, CC_UNKNOWN_REQUEST);
+    return env_group_replace(c, c->params[0], c->json) < 0
+               ? -1
+               : reply_json(c, 200, env_group(c, c->params[0]));
+}
+
 /* --- events
  * --------------------------------------------------------------------------------------
  */
@@ -93,11 +110,7 @@ static int list_events_of(struct call *c, const char *app_guid) {
         listing_add(&l, "target_guids", &app_guid);
     if (store_event_list(c->api->deps.store, &l.query, &rows, &err) < 0)
         return fail_internal(c, &err);
-    json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
-        if (json_array_append_new(list, event_json_v2(&rows.v[i])))
-            return json_decref(list), fail_no_memory(c);
-    return v2_list_reply(c, &l, rows.total, list);
+    return v2_list_reply(c, &l, rows.total, rows_json_bare(&rows, event_json_v2));
 }
 
 int list_v2_events(struct call *c) {
@@ -121,17 +134,20 @@ static json_t *job_json(const struct job_row *job) {
                        json_pack("{s:s,s:s}", "guid", job->guid, "status", status));
 }
 
-int v2_reply_deleted(struct call *c, const char *operation) {
+int v2_reply_job(struct call *c, int status, const char *operation) {
     _cleanup_(job_row_fini) struct job_row job = {.operation = str_dup(operation),
                                                   .state = str_dup("COMPLETE")};
     struct error err = {0};
-    if (!str_eq(call_query(c, "async"), "true"))
-        return reply_nothing(c, 204);
     if (!job.operation || !job.state)
         return fail_no_memory(c);
     if (store_job_insert(c->api->deps.store, &job, &err) < 0)
         return fail_internal(c, &err);
-    return reply_json(c, 202, job_json(&job));
+    return reply_json(c, status, job_json(&job));
+}
+
+int v2_reply_deleted(struct call *c, const char *operation) {
+    return str_eq(call_query(c, "async"), "true") ? v2_reply_job(c, 202, operation)
+                                                  : reply_nothing(c, 204);
 }
 
 int get_v2_job(struct call *c) {
@@ -150,14 +166,7 @@ json_t *v2_stack_json(void) {
 }
 
 int list_v2_stacks(struct call *c) {
-    static const struct v2_filter filters[] = {{"name", "names"}, {NULL, NULL}};
-    _cleanup_(listing_fini) struct listing l = {0};
-    if (v2_list_parse(c, &l, filters) < 0)
-        return -1;
-    bool shown = l.page == 1;
-    for (size_t i = 0; i < l.query.filter_count; i++)
-        shown &= str_eq(l.filters[i].values[0], "docker");
-    return v2_list_reply(c, &l, shown, shown ? json_pack("[o]", v2_stack_json()) : json_array());
+    return v2_list_one(c, "docker", v2_stack_json);
 }
 
 int get_v2_stack(struct call *c) {
@@ -170,4 +179,22 @@ int get_v2_stack(struct call *c) {
 int list_v2_nothing(struct call *c) {
     struct listing l = {.page = 1, .per_page = V2_PAGE_DEFAULT};
     return v2_list_reply(c, &l, 0, json_array());
+}
+
+/* What else v2 can make and this platform does not have, in words for the CLI's user. */
+int refuse_v2_kind(struct call *c) {
+    static const struct {
+        const char *path, *thing;
+    } kinds[] = {
+        {"/v2/buildpacks", "buildpacks: it runs Docker images"},
+        {"/v2/service_brokers", "service brokers: it has user-provided services"},
+        {"/v2/service_plan_visibilities", "service plans"},
+        {"/v2/security_groups", "security groups"},
+        {"/v2/quota_definitions", "organization quotas but the default one, which is unlimited"},
+        {"/v2/space_quota_definitions", "space quotas"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+        if (str_starts(c->endpoint->path, kinds[i].path))
+            return fail(c, CC_BAD_REQUEST, "This platform has no %s.", kinds[i].thing);
+    return fail(c, CC_BAD_REQUEST, "This platform does not have that.");
 }

@@ -108,12 +108,6 @@ int delete_v2_space_role(struct call *c) {
  * ---------------------------------------------------------------------------------
  */
 
-static json_t *user_json_v2(const struct user_row *u) {
-    return v2_resource("users", u->guid, u->created_ns, u->updated_ns,
-                       json_pack("{s:b,s:b,s:s}", "admin", u->admin, "active", u->active,
-                                 "username", u->username));
-}
-
 static int list_users_of(struct call *c, bool in_space) {
     static const struct v2_filter none[] = {{NULL, NULL}};
     _cleanup_(listing_fini) struct listing l = {0};
@@ -132,7 +126,7 @@ static int list_users_of(struct call *c, bool in_space) {
     for (size_t i = 0; i < rows.n; i++) {
         _cleanup_(user_row_fini) struct user_row user = {0};
         if (store_user_get(c->api->deps.store, rows.v[i].user_guid, &user, NULL) == 0 &&
-            json_array_append_new(list, user_json_v2(&user)))
+            json_array_append_new(list, v2_user_json(&user)))
             return json_decref(list), fail_no_memory(c);
     }
     return v2_list_reply(c, &l, rows.total, list);

@@ -115,11 +115,7 @@ static int reply_services(struct call *c, struct listing *l) {
     struct error err = {0};
     if (store_service_list(c->api->deps.store, &l->query, &rows, &err) < 0)
         return fail_internal(c, &err);
-    json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
-        if (json_array_append_new(list, service_v2(c, &rows.v[i])))
-            return json_decref(list), fail_no_memory(c);
-    return v2_list_reply(c, l, rows.total, list);
+    return v2_list_reply(c, l, rows.total, rows_json(c, &rows, service_v2));
 }
 
 int list_v2_services(struct call *c) {
@@ -230,11 +226,7 @@ static int reply_bindings(struct call *c, const char *key, const char *guid) {
         listing_add(&l, key, &guid);
     if (store_binding_list(c->api->deps.store, &l.query, &rows, &err) < 0)
         return fail_internal(c, &err);
-    json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
-        if (json_array_append_new(list, binding_v2(c, &rows.v[i])))
-            return json_decref(list), fail_no_memory(c);
-    return v2_list_reply(c, &l, rows.total, list);
+    return v2_list_reply(c, &l, rows.total, rows_json(c, &rows, binding_v2));
 }
 
 int list_v2_bindings(struct call *c) {

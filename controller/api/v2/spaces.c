@@ -50,11 +50,7 @@ static int reply_spaces(struct call *c, struct listing *l) {
     struct error err = {0};
     if (store_space_list(c->api->deps.store, &l->query, &rows, &err) < 0)
         return fail_internal(c, &err);
-    json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
-        if (json_array_append_new(list, space_json_v2(c, &rows.v[i])))
-            return json_decref(list), fail_no_memory(c);
-    return v2_list_reply(c, l, rows.total, list);
+    return v2_list_reply(c, l, rows.total, rows_json(c, &rows, space_json_v2));
 }
 
 static const struct v2_filter space_filters[] = {

@@ -27,6 +27,8 @@ struct v2_filter {
 int v2_list_parse(struct call *c, struct listing *l, const struct v2_filter *filters);
 /* The envelope; takes `resources`. */
 int v2_list_reply(struct call *c, const struct listing *l, uint64_t total, json_t *resources);
+/* A list of one thing that goes by `name`, or of nothing when another name is asked for. */
+int v2_list_one(struct call *c, const char *name, json_t *(*show)(void));
 /* inline-relations-depth: 0, or 1 for anything more. */
 bool v2_deep(const struct call *c);
 
@@ -102,6 +104,9 @@ int v2_reply_app(struct call *c, int status, const char *guid);
 
 /* What a DELETE answers: 204, or with `async=true` 202 and a job that is done. */
 int v2_reply_deleted(struct call *c, const char *operation);
+/* A job that is done. */
+int v2_reply_job(struct call *c, int status, const char *operation);
+json_t *v2_user_json(const struct user_row *u);
 json_t *v2_org_entity(const struct org_row *org);
 json_t *v2_quota_json(void);
 json_t *v2_space_entity(const struct space_row *space);

@@ -95,7 +95,7 @@ START_TEST(discovery_needs_no_token) {
     struct answer a = ask("GET", "/", NULL);
     ck_assert_str_eq(text_at(&a, "links.login.href"), "http://api.test");
     ck_assert_str_eq(text_at(&a, "links.cloud_controller_v3.href"), "http://api.test/v3");
-    ck_assert_str_eq(text_at(&a, "links.cloud_controller_v3.meta.version"), "3.195.0");
+    ck_assert_str_eq(text_at(&a, "links.cloud_controller_v3.meta.version"), "3.211.0");
     ck_assert_ptr_null(json_object_get(a.json, "cf_on_k8s"));
     answer_fini(&a);
     a = ask("GET", "/v3", NULL);

@@ -310,7 +310,7 @@ START_TEST(what_there_is_none_of_is_not_found_or_refused_in_words) {
          404},
         {"DELETE", "/v3/sidecars/x", "Sidecar not found", 404},
         {"GET", "/v3/app_usage_events/x", "App usage event not found", 404},
-        {"POST", "/v3/space_quotas", "This platform has no space quotas.", 422},
+        {"POST", "/v3/space_quotas", "This platform has no space quotas.", 400},
         {"DELETE", "/v3/organization_quotas/x", "Organization quota not found", 404},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

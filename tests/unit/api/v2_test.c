@@ -140,7 +140,8 @@ START_TEST(orgs_and_spaces_are_found_by_name_in_any_case) {
     answer_fini(&a);
     a = want(200, "GET", "/v2/organizations?q=name:o&inline-relations-depth=1", NULL);
     ck_assert_str_eq(text(resource(&a, 0), "entity.quota_definition.entity.name"), "default");
-    ck_assert_int_eq(number(resource(&a, 0), "entity.quota_definition.entity.memory_limit"), -1);
+    ck_assert_int_eq(number(resource(&a, 0), "entity.quota_definition.entity.memory_limit"),
+                     1 << 30);
     ck_assert_uint_eq(json_array_size(body_at(resource(&a, 0), "entity.spaces")), 1);
     ck_assert_uint_eq(json_array_size(body_at(resource(&a, 0), "entity.domains")), 1);
     answer_fini(&a);
@@ -572,6 +573,82 @@ START_TEST(pages_are_linked_by_paths) {
 }
 END_TEST
 
+START_TEST(users_come_and_go) {
+    char guid[GUID_SIZE], body[200];
+    free(other_user("u6", guid));
+    snprintf(body, sizeof body, "{'guid':'%s'}", guid);
+    struct answer a = want(201, "POST", "/v2/users", body); /* after UAA has made the account */
+    ck_assert_str_eq(text_at(&a, "metadata.guid"), guid);
+    ck_assert_str_eq(text_at(&a, "entity.username"), "u6");
+    answer_fini(&a);
+    drop(wantf(200, "GET", NULL, "/v2/users/%s", guid));
+    a = want(200, "GET", "/v2/users", NULL);
+    ck_assert_int_eq(number(a.json, "total_results"), 2);
+    answer_fini(&a);
+    drop(wantf(204, "DELETE", NULL, "/v2/users/%s", guid));
+    refused(wantf(404, "DELETE", NULL, "/v2/users/%s", guid), 20003, "CF-UserNotFound", NULL);
+    refused(want(404, "POST", "/v2/users", "{'guid':'x'}"), 20003, "CF-UserNotFound",
+            "The user could not be found: x");
+}
+END_TEST
+
+START_TEST(environment_groups_are_bare_and_replaced) {
+    static const char url[] = "/v2/config/environment_variable_groups/running";
+    struct answer a = want(200, "GET", url, NULL);
+    ck_assert_uint_eq(json_object_size(a.json), 0);
+    answer_fini(&a);
+    drop(want(200, "PUT", url, "{'A':'1','B':'2'}"));
+    a = want(200, "PUT", url, "{'C':'3'}");
+    ck_assert_uint_eq(json_object_size(a.json), 1);
+    ck_assert_str_eq(text_at(&a, "C"), "3");
+    answer_fini(&a);
+    a = want(200, "GET", "/v3/environment_variable_groups/running", NULL);
+    ck_assert_str_eq(text_at(&a, "var.C"), "3");
+    answer_fini(&a);
+    drop(want(200, "GET", "/v2/config/environment_variable_groups/staging", NULL));
+    drop(want(404, "GET", "/v2/config/environment_variable_groups/moon", NULL));
+    drop(want(200, "PUT", url, "{}"));
+}
+END_TEST
+
+START_TEST(what_there_is_none_of_in_v2) {
+    static const char *const empty[] = {"/v2/config/running_security_groups",
+                                        "/v2/config/staging_security_groups",
+                                        "/v2/service_plan_visibilities", "/v2/buildpacks"};
+    for (size_t i = 0; i < ARRAY_SIZE(empty); i++) {
+        struct answer a = want(200, "GET", empty[i], NULL);
+        ck_assert_int_eq(number(a.json, "total_results"), 0);
+        answer_fini(&a);
+    }
+    refused(want(400, "POST", "/v2/quota_definitions", "{}"), 1004, "CF-BadRequest",
+            "This platform has no organization quotas but the default one, which is unlimited.");
+    refused(want(400, "POST", "/v2/service_brokers", "{}"), 1004, "CF-BadRequest", NULL);
+    struct answer a =
+        wantf(201, "PUT", "{'quota_definition_guid':'d0000000-0000-4000-8000-000000000001'}",
+              "/v2/organizations/%s", org_guid);
+    ck_assert_str_eq(text_at(&a, "entity.name"), "o");
+    answer_fini(&a);
+    refused(wantf(404, "PUT", "{'quota_definition_guid':'x'}", "/v2/organizations/%s", org_guid),
+            240001, "CF-QuotaDefinitionNotFound", NULL);
+}
+END_TEST
+
+START_TEST(copy_source_takes_the_image) {
+    char a1[GUID_SIZE], a2[GUID_SIZE], route[GUID_SIZE], body[200];
+    create("a1", a1, route);
+    create("a2", a2, route);
+    drop(wantf(201, "PUT", "{'docker_image':'busybox:1'}", "/v2/apps/%s", a1));
+    snprintf(body, sizeof body, "{'source_app_guid':'%s'}", a1);
+    struct answer a = wantf(201, "POST", body, "/v2/apps/%s/copy_bits", a2);
+    ck_assert_str_eq(text_at(&a, "entity.status"), "finished");
+    answer_fini(&a);
+    a = wantf(200, "GET", NULL, "/v2/apps/%s", a2);
+    ck_assert_str_eq(text_at(&a, "entity.docker_image"), "busybox:1");
+    ck_assert_str_eq(text_at(&a, "entity.package_state"), "PENDING");
+    answer_fini(&a);
+}
+END_TEST
+
 int main(void) {
     const TTest *const on[] = {
         info_is_what_api_stores,
@@ -587,6 +664,10 @@ int main(void) {
         flags_are_a_bare_list,
         errors_are_v2s_own,
         pages_are_linked_by_paths,
+        users_come_and_go,
+        environment_groups_are_bare_and_replaced,
+        what_there_is_none_of_in_v2,
+        copy_source_takes_the_image,
     };
     Suite *suite = suite_create("api/v2");
     TCase *docker = tcase_create("docker on"), *off = tcase_create("docker off");
