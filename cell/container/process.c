@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -106,6 +107,16 @@ char *program_find(const char *name) {
     return NULL;
 }
 
+/* The service manager's word to us alone: runtimes that found it would wait for their container to
+ * say that it is ready. sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3). */
+static bool is_of_service(const char *variable) {
+    static const char *const names[] = {"NOTIFY_SOCKET=", "WATCHDOG_", "LISTEN_"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (str_starts(variable, names[i]))
+            return true;
+    return false;
+}
+
 /* `added` first: the first one of a name is what getenv() finds. */
 static char **join_env(const char *const *added) {
     size_t n = 0, own = 0;
@@ -114,10 +125,13 @@ static char **join_env(const char *const *added) {
     while (environ && environ[own])
         own++;
     char **all = mem_calloc(n + own + 1, sizeof *all);
-    for (size_t i = 0; all && i < n; i++)
+    if (!all)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
         all[i] = (char *)added[i];
-    for (size_t i = 0; all && i < own; i++)
-        all[n + i] = environ[i];
+    for (size_t i = 0; i < own; i++)
+        if (!is_of_service(environ[i]))
+            all[n++] = environ[i];
     return all;
 }
 

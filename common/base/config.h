@@ -67,6 +67,8 @@ int config_load(const struct config_spec *spec, void *target, int argc, char **a
 /* Frees every OPTION_STRING of the target. */
 void config_free_strings(const struct config_spec *spec, void *target);
 
+#ifndef BERTH_VERSION /* deploy/package gives the package's */
 #define BERTH_VERSION "0.1.0"
+#endif
 
 #endif

@@ -2,7 +2,7 @@
 # packages.sh - which Debian packages Berth needs, and how they get there. Source it.
 
 # To run the three daemons and the client.
-RUNTIME_PACKAGES=(ca-certificates conmon crun e2fsprogs nftables openssl runc libarchive13
+RUNTIME_PACKAGES=(ca-certificates conmon crun e2fsprogs nftables openssl procps runc libarchive13
     libcurl4 libevent-2.1-7 libevent-openssl-2.1-7 libevent-pthreads-2.1-7 libinih1 libisal2
     libjansson4 libnanomsg5 libnftables1 libnl-route-3-200 libprotobuf-c1 libsqlite3-0 libssl3
     libsystemd0 libyaml-0-2 libzstd1)
@@ -11,6 +11,8 @@ BUILD_PACKAGES=(gcc libc6-dev meson ninja-build pkg-config protobuf-c-compiler c
     libcurl4-openssl-dev libevent-dev libinih-dev libisal-dev libjansson-dev libnanomsg-dev
     libnftables-dev libnl-route-3-dev libprotobuf-c-dev libsqlite3-dev libssl-dev libsystemd-dev
     libyaml-dev libzstd-dev uthash-dev)
+# To make a package of them.
+PACKAGING_PACKAGES=(binutils dpkg-dev xz-utils)
 # For the quickstart's registry and its look at the app.
 QUICKSTART_PACKAGES=(curl docker-registry skopeo)
 # For the tests beside these.
