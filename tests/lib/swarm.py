@@ -105,6 +105,7 @@ class Cluster:
     # --- apps
 
     def flag(self, on):
+        self.api.close()  # idle for long, it may be closed at the other end
         status, body = self.api.call("PATCH", "/v3/feature_flags/diego_docker", {"enabled": on})
         assert status == 200, body
 
