@@ -131,7 +131,8 @@ static int build_brain(struct controller *c, struct error *err) {
 
 /* What is on disk becomes what is desired, before any cell may report. */
 static int build_staging(struct controller *c, struct error *err) {
-    const struct staging_deps deps = {.store = c->store,
+    const struct staging_deps deps = {.loop = c->loop,
+                                      .store = c->store,
                                       .http = c->http,
                                       .registries = c->config.registries,
                                       .logs = c->logs,

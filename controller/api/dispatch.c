@@ -61,7 +61,7 @@ static void run_after(struct call *c) {
             r = staging_desire_app(api->deps.staging, a->guid, &err);
             break;
         case AFTER_DESIRE_ALL:
-            r = staging_desire_all(api->deps.staging, &err);
+            r = staging_refresh_all(api->deps.staging, &err);
             break;
         case AFTER_STAGE:
             r = staging_start(api->deps.staging, a->guid, &err);

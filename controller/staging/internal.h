@@ -28,6 +28,7 @@ struct staging {
     unsigned running_n;
     uint64_t passes;         /* of staging_desire_all() */
     struct tracked *tracked; /* what the brain was told of each app */
+    struct refresh *refresh; /* under way; NULL: none */
 };
 
 /* --- droplet.c: what a registry found, as a row. Fills all but guid, app_guid and package_guid. */
@@ -55,6 +56,9 @@ char *run_info_route_host(const struct destination_row *d);
 
 /* --- desire.c */
 void tracked_free(struct staging *s);
+
+/* --- refresh.c */
+void refresh_free(struct staging *s);
 /* What is read once for all processes of an app, or for all apps. */
 struct context {
     char *running_env;          /* owned */

@@ -61,6 +61,7 @@ void staging_free(struct staging *s) {
         job_free(j);
     }
     tracked_free(s);
+    refresh_free(s);
     free(s);
 }
 

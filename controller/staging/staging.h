@@ -8,6 +8,7 @@
 #include "common/base/mem.h"
 #include "common/registry/registry.h"
 
+struct event_base;
 struct http_client;
 struct logs;
 struct lrp;
@@ -20,6 +21,7 @@ struct store;
 
 /* What staging and desiring need. All borrowed. */
 struct staging_deps {
+    struct event_base *loop; /* NULL: staging_refresh_all() does it all at once */
     struct store *store;
     struct http_client *http;
     const struct registry_config *registries;
@@ -51,8 +53,11 @@ int staging_resume(struct staging *s, struct error *err);
  * an app, its processes, environment, droplet or routes. A process that cannot run (no command) is
  * not desired and says so in the app's log. */
 int staging_desire_app(struct staging *s, const char *app_guid, struct error *err);
-/* The same for every app: after a start, and when diego_docker is switched. */
+/* The same for every app, after a start: at once, before anything else happens. */
 int staging_desire_all(struct staging *s, struct error *err);
+/* The same for every started app, a few a loop turn: when diego_docker is switched. What cannot be
+ * read says so in its app's log. */
+int staging_refresh_all(struct staging *s, struct error *err);
 
 /* What a task runs, packed (owned), from its row and the app's and droplet's: kept with the row, it
  * does not follow later changes of the app. `command` NULL: the image's own. -ENOEXEC: there is no

@@ -55,7 +55,7 @@ int staging_desire_app(struct staging *s, const char *app_guid, struct error *e)
     return 0;
 }
 
-int staging_desire_all(struct staging *s, struct error *e) {
+int staging_refresh_all(struct staging *s, struct error *e) {
     assert(!store_in_transaction(store));
     desired_all_count++;
     return 0;

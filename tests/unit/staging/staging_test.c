@@ -2,6 +2,7 @@
 #include "tests/unit/lib/runner.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ static char dir[64];
 static struct store *store;
 static struct logs *logs;
 static struct lrp *lrp;
+static struct event_base *loop;
 static struct staging *staging;
 static char space[GUID_SIZE], domain[GUID_SIZE];
 static uint64_t now = 1000;
@@ -99,7 +101,10 @@ static void open_all(void) {
                                 .on_work = on_nothing,
                                 .new_guid = on_guid};
     ck_assert_int_eq(lrp_new(&lrp, &config, &ops, now, NULL), 0);
-    const struct staging_deps deps = {.store = store,
+    loop = event_base_new();
+    ck_assert_ptr_nonnull(loop);
+    const struct staging_deps deps = {.loop = loop,
+                                      .store = store,
                                       .logs = logs,
                                       .lrp = lrp,
                                       .api_url = "https://api.example",
@@ -115,6 +120,7 @@ static void close_all(void) {
     lrp_free(lrp);
     logs_free(logs);
     store_free(store);
+    event_base_free(loop);
 }
 
 static void setup(void) {
@@ -418,6 +424,30 @@ START_TEST(a_started_app_is_desired_until_it_is_stopped_or_deleted) {
 }
 END_TEST
 
+START_TEST(a_switched_flag_is_followed_app_by_app_by_the_loop) {
+    setup();
+    struct made one = make_app("one", "reg.example/app:v1", NULL);
+    struct made two = make_app("two", "reg.example/app:v1", NULL);
+    stage(&one);
+    stage(&two);
+    ck_assert_int_eq(staging_desire_all(staging, NULL), 0);
+    ck_assert_int_eq(store_flag_set(store, "diego_docker", false, NULL, NULL), 0);
+    ck_assert_int_eq(staging_refresh_all(staging, NULL), 0);
+    ck_assert_int_eq(desired_count(one.app), 2); /* not yet */
+    event_base_dispatch(loop);
+    ck_assert_int_eq(desired_count(one.app) + desired_count(two.app), 0);
+    ck_assert_int_eq(store_flag_set(store, "diego_docker", true, NULL, NULL), 0);
+    ck_assert_int_eq(staging_refresh_all(staging, NULL), 0);
+    ck_assert_int_eq(store_app_delete(store, two.app, NULL), 0);
+    ck_assert_int_eq(staging_refresh_all(staging, NULL), 0); /* once more before it is done */
+    event_base_dispatch(loop);
+    ck_assert_int_eq(desired_count(one.app), 2);
+    ck_assert_int_eq(desired_count(two.app), 0);
+    ck_assert_int_eq(staging_refresh_all(staging, NULL), 0); /* left under way */
+    teardown();
+}
+END_TEST
+
 START_TEST(nothing_is_desired_while_diego_docker_is_off) {
     setup();
     struct made m = make_app("one", "reg.example/app:v1", NULL);
@@ -546,6 +576,7 @@ RUN_TESTS("staging/staging", a_build_becomes_a_droplet,
           builds_that_were_under_way_are_staged_again_after_a_restart,
           a_build_whose_app_is_deleted_meanwhile_ends_quietly,
           a_started_app_is_desired_until_it_is_stopped_or_deleted,
+          a_switched_flag_is_followed_app_by_app_by_the_loop,
           nothing_is_desired_while_diego_docker_is_off,
           what_runs_changes_only_with_a_new_version_also_after_a_restart,
           a_process_without_a_command_says_so_in_the_log,
