@@ -3,6 +3,7 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "cell/agent.h"
 #include "cell/settings.h"
@@ -118,6 +119,8 @@ int main(int argc, char **argv) {
         .data = &cell,
     };
     struct error err = {0};
+    umask(
+        0022); /* containers' users pass through our directories, whatever whoever starts us has */
     enum job job = take_job(&argc, argv);
     cell.argc = argc;
 

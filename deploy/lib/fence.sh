@@ -63,7 +63,7 @@ fence_render() {
             --table) table=$2 ;;
             --peers) read -ra peers <<<"${2//$'\n'/ }" ;;
             --ports) read -ra ports <<<"${2//$'\n'/ }" ;;
-            --far-ports) read -ra far_ports <<<"${2//$'\n'/ }" far_given=1 ;;
+            --far-ports) read -ra far_ports <<<"${2//$'\n'/ }"; far_given=1 ;;
             --monitors) read -ra monitors <<<"${2//$'\n'/ }" ;;
             --admin-ports) read -ra admin_ports <<<"${2//$'\n'/ }" ;;
             *) fence_fail "unknown argument $1" || return ;;
