@@ -369,7 +369,7 @@ static int open_store(struct agent *a, struct error *err) {
     _cleanup_(freep) char *dir = str_printf("%s/images", s->state_dir);
     if (!dir)
         return error_set(err, -ENOMEM, "out of memory");
-    int r = image_store_new(&a->store, a->loop, dir, s->registries, &limits, err);
+    int r = image_store_new(&a->store, a->loop, dir, s->registries, a->peers, &limits, err);
     return r < 0 ? error_wrap(err, "image store") : 0;
 }
 
@@ -392,9 +392,11 @@ static int open_sync(struct agent *a, struct error *err) {
         .logs_url = s->controller_logs,
         .hello = &hello,
         .outbox = a->outbox,
+        .giver = &a->giver,
     };
     const struct sync_ops ops = {
         .wanted = {on_wanted, on_unwanted, on_complete, a},
+        .layers = {agent_on_places, agent_on_keep, a},
         .on_final = on_final,
         .on_room = on_room,
         .free_capacity = free_capacity,
@@ -431,13 +433,14 @@ int agent_new(struct agent **ret, struct event_base *loop, const struct settings
     if ((r = agent_lock(settings, &a->lock, err)) < 0 ||
         (r = bus_identity_read(settings->key_file, &a->identity, err)) < 0 ||
         (r = capacity_total(settings, &a->total, err)) < 0 || (r = make_timers(a, err)) < 0 ||
-        (r = open_records(a, err)) < 0 || (r = open_store(a, err)) < 0 ||
+        (r = open_records(a, err)) < 0 || (r = agent_open_peers(a, err)) < 0 ||
+        (r = open_store(a, err)) < 0 ||
         (r = outbox_new(&a->outbox, settings->log_buffer, err)) < 0 ||
         (r = logs_new(&a->logs, loop, a->outbox, on_lines, a, err)) < 0 ||
         (r = agent_open_engine(&a->engine, loop, settings, err)) < 0 || (r = open_sync(a, err)) < 0)
         return r;
     container_engine_set_ops(a->engine, &container_ops);
-    if ((r = agent_adopt(a, err)) < 0)
+    if ((r = agent_adopt(a, err)) < 0 || (r = agent_start_giving(a, err)) < 0)
         return r;
     *ret = TAKE_PTR(a);
     return 0;
@@ -452,7 +455,9 @@ void agent_free(struct agent *a) {
     container_engine_free(a->engine);
     while (a->instances)
         untrack(a->instances);
+    peer_server_free(a->peer_server);
     image_store_free(a->store);
+    peers_free(a->peers);
     logs_free(a->logs);
     outbox_free(a->outbox);
     records_free(a->records);

@@ -8,10 +8,13 @@
 #include "cell/agent.h"
 #include "cell/container/container.h"
 #include "cell/image/image.h"
+#include "cell/image/peer_server.h"
+#include "cell/image/peers.h"
 #include "cell/instance.h"
 #include "cell/logs.h"
 #include "cell/outbox.h"
 #include "cell/records.h"
+#include "cell/settings.h"
 #include "cell/sync.h"
 
 enum evacuation {
@@ -42,6 +45,9 @@ struct agent {
     Berth__Capacity total;
     struct bus_identity identity;
     struct image_store *store;
+    struct peers *peers; /* NULL: layers come from registries only, as for the next two */
+    struct peer_server *peer_server;
+    struct holdings_giver giver;
     struct container_engine *engine;
     struct records *records;
     struct outbox *outbox;
@@ -67,6 +73,15 @@ struct tracked *agent_track(struct agent *a, const Berth__Assignment *assignment
                             struct error *err);
 void agent_tell(struct agent *a, Berth__ActualLrp *lrp); /* the controller */
 void agent_free_capacity(const struct agent *a, Berth__Capacity *ret);
+
+/* layers.c: layers from other cells and for them. Before the store is made; when all is there. */
+int agent_open_peers(struct agent *a, struct error *err);
+int agent_start_giving(struct agent *a, struct error *err);
+void agent_on_places(void *data, const uint8_t blob[TOKEN_BLOB_SIZE], Berth__Place *const *places,
+                     size_t n);
+void agent_peer_stats(const struct agent *a, struct peers_counters *got,
+                      struct peer_server_stats *given); /* zeros without peers */
+int agent_on_keep(void *data, const uint8_t *blobs, const uint64_t *sizes, size_t n);
 
 /* adopt.c: takes over every container and every outcome that an earlier agent left. */
 int agent_adopt(struct agent *a, struct error *err);

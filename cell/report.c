@@ -149,7 +149,7 @@ bool report_evacuation_is_known(const struct report *r) {
     return r->evacuation_known;
 }
 
-const Berth__Report *report_next(struct report *r, const Berth__Capacity *free) {
+Berth__Report *report_next(struct report *r, const Berth__Capacity *free) {
     struct entry *e;
     size_t n = 0, bytes = 0;
     bool more = false;

@@ -29,8 +29,8 @@ void report_remove(struct report *r, const char *guid);
 /* A new conversation: everything is to be told again. */
 void report_restart(struct report *r);
 /* The next message, borrowed until the next call; NULL while one is under way or there is nothing
- * to tell. */
-const Berth__Report *report_next(struct report *r, const Berth__Capacity *free);
+ * to tell. What is said besides instances is the caller's to add. */
+Berth__Report *report_next(struct report *r, const Berth__Capacity *free);
 /* The answer to the message under way. False: it was not taken, all of it is to be told again. */
 bool report_acknowledged(struct report *r, const Berth__ReportAck *ack);
 /* The free capacity changed: worth a message of its own. */

@@ -72,6 +72,12 @@ static const struct option options[] = {
      .help = "of a layer's uncompressed to compressed bytes"},
     {"cache", OPTION_BYTES, AT(cache), "20G", .help = "collect unused layers above this; 0: never"},
     {"pull_threads", OPTION_U64, AT(pull_threads), "4", 1, 64, .help = "layers fetched at a time"},
+    {"peer_port", OPTION_U64, AT(peer_port), "0", 0, 65535,
+     .help = "where other cells fetch layers, as this one does from them; 0: from registries only"},
+    {"peer_address", OPTION_STRING, AT(peer_address),
+     .help = "IP address of this host that other cells reach [address]"},
+    {"peer_rate", OPTION_BYTES, AT(peer_rate), "64M", 1u << 16,
+     .help = "bytes a second given to other cells"},
 
     {"log_buffer", OPTION_BYTES, AT(log_buffer), "4M", OUTBOX_BYTES_MIN, GIB,
      .help = "of app log lines on their way"},
@@ -117,6 +123,9 @@ static int check(struct settings *s, struct error *err) {
     struct in6_addr any;
     if (inet_pton(AF_INET, s->address, &any) != 1 && inet_pton(AF_INET6, s->address, &any) != 1)
         return error_set(err, -EINVAL, "address: \"%s\" is no IP address", s->address);
+    if (!str_empty(s->peer_address) && inet_pton(AF_INET, s->peer_address, &any) != 1 &&
+        inet_pton(AF_INET6, s->peer_address, &any) != 1)
+        return error_set(err, -EINVAL, "peer_address: \"%s\" is no IP address", s->peer_address);
     if (*s->state_dir != '/' || *s->run_dir != '/')
         return error_set(err, -EINVAL, "state_dir and run_dir must be absolute");
     return registry_config_check(s->registries, err);

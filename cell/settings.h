@@ -19,6 +19,8 @@ struct settings {
     uint64_t memory, disk, max_containers; /* bytes; 0: what the host has */
     uint64_t default_disk, default_pids, default_nofile;
     uint64_t max_layer, max_image, max_entries, max_ratio, cache, pull_threads;
+    char *peer_address;            /* "": `address` */
+    uint64_t peer_port, peer_rate; /* 0: no layers from or for other cells; bytes a second */
     uint64_t log_buffer;
     bool drain;
     uint64_t drain_timeout; /* seconds */

@@ -22,12 +22,15 @@ void agent_instances_page(struct agent *a, struct strbuf *out) {
 
 void agent_metrics(struct agent *a, struct strbuf *out) {
     struct image_store_stats images;
+    struct peers_counters got;
+    struct peer_server_stats given;
     struct outbox_counters lines;
     struct bus_counters bus;
     Berth__Capacity left = BERTH__CAPACITY__INIT;
     uint64_t by_state[INSTANCE_STATES] = {0};
     struct tracked *t;
     image_store_stats(a->store, &images);
+    agent_peer_stats(a, &got, &given);
     outbox_counters(a->outbox, &lines);
     sync_counters(a->sync, &bus);
     agent_free_capacity(a, &left);
@@ -67,6 +70,27 @@ void agent_metrics(struct agent *a, struct strbuf *out) {
          images.refused},
         {"berth_cell_layers_collected_total", "counter", "Unused layers removed.",
          images.collected},
+        {"berth_cell_blobs", "gauge", "Layers kept for other cells.", images.blobs},
+        {"berth_cell_keep_blobs", "gauge", "Layers that the controller wants here.", images.keep},
+        {"berth_cell_keep_missing", "gauge", "Those of them that are not here yet.",
+         images.keep_missing},
+        {"berth_cell_peer_fetched_bytes_total", "counter", "Bytes fetched from other cells.",
+         got.bytes},
+        {"berth_cell_peer_fetched_total", "counter", "Layers fetched from other cells.", got.blobs},
+        {"berth_cell_peer_failures_total", "counter", "Fetches from a cell that failed.",
+         got.failures},
+        {"berth_cell_peer_distrusted_total", "counter", "Times that a cell sent wrong bytes.",
+         got.distrusted},
+        {"berth_cell_peer_giving", "gauge", "Layers being given to other cells now.", given.giving},
+        {"berth_cell_peer_given_total", "counter", "Layers given to other cells.", given.given},
+        {"berth_cell_peer_given_bytes_total", "counter", "Bytes given to other cells.",
+         given.bytes},
+        {"berth_cell_peer_refused_total", "counter",
+         "Requests of other cells refused for what they were.", given.refused},
+        {"berth_cell_peer_busy_total", "counter", "Requests refused for want of capacity.",
+         given.busy},
+        {"berth_cell_peer_slow_total", "counter", "Readers cut off for being too slow.",
+         given.slow},
         {"berth_cell_log_lines_total", "counter", "Log lines queued.", lines.pushed},
         {"berth_cell_log_lines_sent_total", "counter", "Log lines acknowledged.",
          lines.acknowledged},

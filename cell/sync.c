@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "cell/report.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/bus/times.h"
@@ -17,6 +18,7 @@ struct sync {
     struct outbox *outbox; /* borrowed */
     struct wanted *wanted;
     struct report *report;
+    struct holdings *holdings;
     struct bus_conversation *talks[CONVERSATIONS];
     bool was_up[CONVERSATIONS];              /* so that coming and going is logged once each */
     struct event *send_later[CONVERSATIONS]; /* next loop turn, or a retry */
@@ -77,6 +79,9 @@ static void on_watch_reply(void *data, const ProtobufCMessage *msg) {
         after(s, WATCH, SYNC_RETRY_MS);
         return;
     }
+    holdings_keep_version(s->holdings, ((const Berth__WatchReply *)msg)->keep_version);
+    if (holdings_are_due(s->holdings))
+        after(s, REPORT, 0);
     send_watch(s);
 }
 
@@ -91,9 +96,13 @@ static void send_report(struct sync *s) {
     if (!bus_conversation_is_open(s->talks[REPORT]))
         return;
     s->ops.free_capacity(s->ops.data, &left);
-    const Berth__Report *report = report_next(s->report, &left);
-    if (report)
-        request(s, REPORT, &report->base, BUS_REPORT_TIMEOUT_MS);
+    if (holdings_are_due(s->holdings))
+        report_touch(s->report);
+    Berth__Report *report = report_next(s->report, &left);
+    if (!report)
+        return;
+    holdings_fill(s->holdings, report, clock_mono_ms());
+    request(s, REPORT, &report->base, BUS_REPORT_TIMEOUT_MS);
 }
 
 static void on_report_open(void *data, const Berth__HelloAck *ack) {
@@ -101,11 +110,13 @@ static void on_report_open(void *data, const Berth__HelloAck *ack) {
     (void)ack;
     came_up(s, REPORT, "report");
     report_restart(s->report);
+    holdings_restart(s->holdings);
     send_report(s);
 }
 
 static void on_report_reply(void *data, const ProtobufCMessage *msg) {
     struct sync *s = data;
+    holdings_answered(s->holdings, (const Berth__ReportAck *)msg);
     if (report_acknowledged(s->report, (const Berth__ReportAck *)msg))
         send_report(s);
     else
@@ -218,7 +229,8 @@ int sync_new(struct sync **ret, struct event_base *loop, const struct sync_confi
     s->ops = *ops;
     s->outbox = config->outbox;
     if ((r = wanted_new(&s->wanted, &ops->wanted, err)) < 0 ||
-        (r = report_new(&s->report, on_final, s, err)) < 0)
+        (r = report_new(&s->report, on_final, s, err)) < 0 ||
+        (r = holdings_new(&s->holdings, config->giver, &ops->layers, err)) < 0)
         return r;
     for (int i = 0; i < CONVERSATIONS; i++)
         if ((r = open_talk(s, i, config, err)) < 0)
@@ -236,6 +248,7 @@ void sync_free(struct sync *s) {
             event_free(s->send_later[i]);
     }
     report_free(s->report);
+    holdings_free(s->holdings);
     wanted_free(s->wanted);
     free(s);
 }
@@ -249,6 +262,16 @@ void sync_put(struct sync *s, const Berth__ActualLrp *lrp) {
 
 void sync_remove(struct sync *s, const char *guid) {
     report_remove(s->report, guid);
+}
+
+void sync_hold(struct sync *s, bool blob, const uint8_t digest[TOKEN_BLOB_SIZE], bool there) {
+    holdings_put(s->holdings, blob, digest, there);
+    after(s, REPORT, 0);
+}
+
+void sync_locate(struct sync *s, const uint8_t blob[TOKEN_BLOB_SIZE]) {
+    holdings_ask(s->holdings, blob);
+    after(s, REPORT, 0);
 }
 
 void sync_touch(struct sync *s) {

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cell/holdings.h"
 #include "cell/outbox.h"
 #include "cell/wanted.h"
 #include "common/base/error.h"
@@ -26,6 +27,7 @@ struct sync;
 
 struct sync_ops {
     struct wanted_ops wanted;                       /* its `data` too */
+    struct holdings_ops layers;                     /* its `data` too */
     void (*on_final)(void *data, const char *guid); /* its end is acknowledged: forget it */
     void (*on_room)(void *data);                    /* the outbox has room again */
     void (*free_capacity)(void *data, Berth__Capacity *ret);
@@ -39,6 +41,7 @@ struct sync_config {
     const char *control_url, *logs_url;
     const Berth__Hello *hello;
     struct outbox *outbox;
+    const struct holdings_giver *giver;
 };
 int sync_new(struct sync **ret, struct event_base *loop, const struct sync_config *config,
              const struct sync_ops *ops, struct error *err);
@@ -47,6 +50,9 @@ DEFINE_FREEP(sync)
 
 void sync_put(struct sync *s, const Berth__ActualLrp *lrp); /* an instance's state is now this */
 void sync_remove(struct sync *s, const char *guid);
+/* A blob, or a tree, is here now, or no more. */
+void sync_hold(struct sync *s, bool blob, const uint8_t digest[TOKEN_BLOB_SIZE], bool there);
+void sync_locate(struct sync *s, const uint8_t blob[TOKEN_BLOB_SIZE]); /* on_places answers */
 void sync_touch(struct sync *s);      /* the free capacity changed */
 void sync_evacuating(struct sync *s); /* told with every report from now on */
 bool sync_evacuation_is_known(const struct sync *s);

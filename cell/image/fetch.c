@@ -23,6 +23,7 @@ struct fetch {
     struct ring *ring;
     /* The downloading thread's. */
     void *blob;
+    int kept; /* the blob's own file; -1: none, or it could not be written */
     /* The caller's. */
     EVP_MD_CTX *hash;
     uint64_t tar_bytes;
@@ -30,11 +31,21 @@ struct fetch {
 
 /* --- the downloading thread ------------------------------------------------------------------- */
 
+/* A blob is kept for others: when it cannot be, the layer does well without. */
+static void keep(struct fetch *f, const void *p, size_t n) {
+    if (f->kept < 0 || fs_write_all(f->kept, p, n) == 0)
+        return;
+    close_fdp(&f->kept);
+    f->kept = -1;
+}
+
 static ssize_t read_source(void *arg, void *buf, size_t n, struct error *err) {
     struct fetch *f = arg;
     ssize_t got = f->order->source->read(f->blob, buf, n, err);
-    if (got > 0)
+    if (got > 0) {
         atomic_fetch_add_explicit(f->order->done_bytes, (uint64_t)got, memory_order_relaxed);
+        keep(f, buf, (size_t)got);
+    }
     return got;
 }
 
@@ -128,7 +139,7 @@ static int unpack(struct fetch *f, struct fetch_result *ret, struct error *err) 
     if (r == 0)
         r = check_diff_id(f, err);
     if (r == 0)
-        *ret = (struct fetch_result){made.disk_bytes, f->tar_bytes, made.entries};
+        *ret = (struct fetch_result){made.disk_bytes, f->tar_bytes, made.entries, 0};
     return r;
 }
 
@@ -145,6 +156,45 @@ static int run(struct fetch *f, struct fetch_result *ret, struct error *err) {
     return r;
 }
 
+/* --- the blob's own file --- */
+
+static void open_kept(struct fetch *f) {
+    const struct fetch_order *o = f->order;
+    f->kept = o->blob_name ? openat(o->dirfd, o->blob_name,
+                                    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)
+                           : -1;
+}
+
+/* How much of it there is; nothing when it is not whole. */
+static uint64_t close_kept(struct fetch *f, bool good) {
+    struct stat st = {0};
+    bool whole = good && f->kept >= 0 && fstat(f->kept, &st) == 0;
+    close_fdp(&f->kept);
+    if (f->order->blob_name && !whole)
+        unlinkat(f->order->dirfd, f->order->blob_name, 0);
+    return whole ? (uint64_t)st.st_size : 0;
+}
+
+int fetch_blob(const struct fetch_order *order, struct fetch_result *ret, struct error *err) {
+    struct fetch f = {.order = order};
+    _cleanup_(freep) uint8_t *block = malloc(RING_BLOCK_BYTES);
+    if (!block)
+        return error_set(err, -ENOMEM, "out of memory");
+    open_kept(&f);
+    int r = f.kept < 0 ? error_set(err, -errno, "cannot make a file: %s", strerror(errno)) : 0;
+    if (r == 0)
+        r = order->source->open(order->source->data, &order->blob, order->stop, &f.blob, err);
+    if (r == 0) {
+        ssize_t n;
+        while ((n = read_source(&f, block, RING_BLOCK_BYTES, err)) > 0 && f.kept >= 0)
+            ;
+        r = n < 0 ? (int)n : f.kept < 0 ? error_set(err, -ENOSPC, "cannot write the blob") : 0;
+        order->source->close(f.blob);
+    }
+    *ret = (struct fetch_result){.blob_bytes = close_kept(&f, r == 0)};
+    return r;
+}
+
 int fetch_layer(const struct fetch_order *order, struct fetch_result *ret, struct error *err) {
     struct fetch f = {.order = order};
     struct error ignored;
@@ -157,8 +207,12 @@ int fetch_layer(const struct fetch_order *order, struct fetch_result *ret, struc
     int r = f.hash && EVP_DigestInit_ex(f.hash, EVP_sha256(), NULL) == 1
                 ? ring_new(&f.ring, err)
                 : error_set(err, -ENOMEM, "out of memory");
+    open_kept(&f);
     if (r == 0)
         r = run(&f, ret, err);
+    uint64_t blob_bytes = close_kept(&f, r == 0);
+    if (r == 0)
+        ret->blob_bytes = blob_bytes;
     ring_free(f.ring);
     EVP_MD_CTX_free(f.hash);
     if (r < 0)

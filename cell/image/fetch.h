@@ -20,6 +20,7 @@ struct fetch_order { /* all borrowed */
     const struct image_limits *limits;
     int dirfd;                    /* where `name`, the layer's directory, is made */
     const char *name;             /* a new one */
+    const char *blob_name;        /* a new one, for the blob itself; NULL: it is not kept */
     volatile bool *stop;          /* set by others to cancel; by fetch_layer() when it fails */
     _Atomic uint64_t *done_bytes; /* compressed bytes so far, for others to see */
     _Atomic uint64_t *tar_bytes;  /* uncompressed bytes so far */
@@ -29,10 +30,15 @@ struct fetch_result {
     uint64_t disk_bytes; /* about */
     uint64_t tar_bytes;
     uint64_t entries;
+    uint64_t blob_bytes; /* of dirfd/blob_name; 0: it is not there, though the layer is */
 };
 
 /* Blocking. Success: dirfd/name holds the whole layer, both digests verified. Failure: nothing is
  * left. Errors as image_pull_ops.on_done. */
 int fetch_layer(const struct fetch_order *order, struct fetch_result *ret, struct error *err);
+
+/* Only the blob: dirfd/blob_name holds it, verified; `name`, `diff_id` and `limits` do not matter.
+ */
+int fetch_blob(const struct fetch_order *order, struct fetch_result *ret, struct error *err);
 
 #endif

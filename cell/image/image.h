@@ -10,6 +10,7 @@
 
 #include "model.pb-c.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,25 +18,33 @@
 #include "common/base/mem.h"
 
 struct event_base;
+struct peers;
 struct registry_config;
 struct image_store;
 struct image_pull; /* one in flight */
+
+enum image_kind {
+    IMAGE_TREE, /* an unpacked layer, by its diff id */
+    IMAGE_BLOB, /* the bytes it was unpacked from, by their digest: other cells fetch them */
+    IMAGE_KINDS
+};
 
 struct image_limits {
     uint64_t max_layer_bytes; /* uncompressed, of one layer */
     uint64_t max_image_bytes; /* uncompressed, of all layers of an image */
     uint64_t max_entries;     /* of one layer */
     unsigned max_ratio;       /* uncompressed : compressed, beyond the first 64 MiB */
-    uint64_t cache_bytes;     /* collect unused layers, oldest use first, above this; 0: never */
+    uint64_t cache_bytes;     /* collect blobs and unused layers above this; 0: never */
     unsigned threads;         /* layers at a time */
 };
 
-/* Makes DIR and removes what an unfinished unpack left behind. `registries` is borrowed. DIR
- * becomes private to its owner (layers have set-id files) and must be on a file system that keeps
- * trusted.* attributes. -EBUSY when another process has it. */
+/* Makes DIR and removes what an unfinished unpack left behind. `registries` and `peers` are
+ * borrowed. With `peers` (NULL: none) layers are fetched from other cells before registries, and
+ * blobs are kept for them. DIR becomes private to its owner (layers have set-id files) and must be
+ * on a file system that keeps trusted.* attributes. -EBUSY when another process has it. */
 int image_store_new(struct image_store **ret, struct event_base *loop, const char *dir,
-                    const struct registry_config *registries, const struct image_limits *limits,
-                    struct error *err);
+                    const struct registry_config *registries, struct peers *peers,
+                    const struct image_limits *limits, struct error *err);
 /* No pull may be in flight. */
 void image_store_free(struct image_store *s);
 DEFINE_FREEP(image_store)
@@ -74,8 +83,29 @@ void image_pull_cancel(struct image_pull *p); /* no callback comes */
 int image_lease_adopt(struct image_store *s, const char *const *diff_ids, size_t n,
                       struct image_lease **ret, struct error *err);
 
+/* Who is told what is here, and asked where the rest may be. */
+struct image_store_ops {
+    /* It is there, or there no more; for all that is there already when the ops are set. */
+    void (*on_change)(void *data, enum image_kind kind, const char *hex, bool there);
+    /* An image (borrowed) that may be pulled here and has this blob; NULL: none. */
+    const Berth__Image *(*image_with)(void *data, const char *digest);
+    void *data;
+};
+void image_store_set_ops(struct image_store *s, const struct image_store_ops *ops);
+
+/* Blobs that must be here whether or not anything here uses them: fetched one at a time while no
+ * pull is under way, and not collected. Replaces what was asked before; until it is first called,
+ * nothing that is there is collected. -ENOMEM: as before. */
+struct image_keep {
+    char digest[72];
+    uint64_t size;
+};
+int image_store_keep(struct image_store *s, const struct image_keep *list, size_t n);
+int image_store_blobs_fd(const struct image_store *s); /* of their directory; borrowed */
+
 struct image_store_stats {
-    uint64_t layers, bytes, pulls, pulled_bytes, refused, collected;
+    uint64_t layers, blobs, bytes, pulls, pulled_bytes, refused, collected;
+    uint64_t keep, keep_missing; /* of image_store_keep(): all, those that are not there yet */
 };
 void image_store_stats(const struct image_store *s, struct image_store_stats *ret);
 

@@ -22,27 +22,24 @@
 #define MAX_LAYERS  500
 #define PROGRESS_MS 250
 
-struct origin { /* where a layer comes from; owned */
-    struct reference ref;
-    char *username, *password;
-    char digest[72];
-    uint64_t size;
-};
-
 struct fetching {
     struct image_store *s;
     char hex[LAYER_HEX + 1];
     char diff_id[72];
-    char name[TRASH_NAME]; /* in DIR/tmp */
+    char name[TRASH_NAME];      /* in DIR/tmp */
+    char blob_name[TRASH_NAME]; /* the blob's, beside it */
     struct origin origin;
     bool abandoned; /* nobody wants it any more: it ends, nobody may join it */
+    bool has_blob;  /* was here when the fetch began */
     /* Shared with the worker. */
+    _Atomic bool cancelled; /* for good; `stop` ends only this try */
     volatile bool stop;
     _Atomic uint64_t done_bytes, tar_bytes;
     /* The worker's, until it is done. */
     int code;
     struct error err;
     struct fetch_result made;
+    struct layer_trail trail;
     struct fetching *prev, *next; /* s->fetches */
 };
 
@@ -78,11 +75,26 @@ static void wipe_free(char *secret) {
     free(secret);
 }
 
+int origin_init(struct origin *o, const struct reference *ref, const char *username,
+                const char *password, const char *digest, uint64_t size) {
+    o->ref = *ref;
+    o->size = size;
+    snprintf(o->digest, sizeof o->digest, "%s", digest);
+    o->username = str_dup(username);
+    o->password = str_dup(password);
+    return o->username && o->password ? 0 : -ENOMEM;
+}
+
+void origin_fini(struct origin *o) {
+    free(o->username);
+    wipe_free(o->password);
+    *o = (struct origin){0};
+}
+
 static void fetching_free(struct fetching *f) {
     if (!f)
         return;
-    free(f->origin.username);
-    wipe_free(f->origin.password);
+    origin_fini(&f->origin);
     free(f);
 }
 DEFINE_FREEP(fetching)
@@ -112,11 +124,21 @@ static struct fetching *fetching_find(struct image_store *s, const char *hex) {
     return NULL;
 }
 
+static void cancel(struct fetching *f) {
+    f->cancelled = true; /* first: a new try looks at it after it cleared `stop` */
+    f->stop = true;
+}
+
 static void abandon_if_unwanted(struct fetching *f) {
     if (!f || is_wanted(f))
         return;
     f->abandoned = true;
-    f->stop = true;
+    cancel(f);
+}
+
+/* Something came, but not what was asked for. */
+static bool is_bad_content(int code) {
+    return code == -EBADMSG || code == -EFBIG || code == -ENOTSUP;
 }
 
 static void fetch_work(void *arg) {
@@ -125,7 +147,8 @@ static void fetch_work(void *arg) {
     struct registry_credentials credentials = {f->origin.username, f->origin.password};
     struct fetch_order order = {
         .source = &s->source,
-        .blob = {&f->origin.ref, &credentials, f->origin.digest, f->origin.size},
+        .blob = {&f->origin.ref, &credentials, f->origin.digest, f->origin.size,
+                 s->kind_fds[IMAGE_BLOB], &f->trail},
         .diff_id = f->diff_id,
         .limits = &s->limits,
         .dirfd = s->tmp_fd,
@@ -134,11 +157,26 @@ static void fetch_work(void *arg) {
         .done_bytes = &f->done_bytes,
         .tar_bytes = &f->tar_bytes,
     };
-    f->code = fetch_layer(&order, &f->made, &f->err);
-    if (f->code == 0 && (f->code = layer_mark(s, f->name, &f->made, &f->err)) < 0) {
-        struct error ignored;
-        fs_remove_tree(s->tmp_fd, f->name, &ignored);
+    do {
+        bool keep = s->keeps_blobs && (!f->has_blob || f->trail.own_is_bad);
+        order.blob_name = keep ? f->blob_name : NULL;
+        f->done_bytes = f->tar_bytes = 0;
+        f->stop = false;
+        if (f->cancelled)
+            f->stop = true;
+        f->code = fetch_layer(&order, &f->made, &f->err);
+    } while (is_bad_content(f->code) && s->source.blame &&
+             s->source.blame(s->source.data, &f->trail));
+    if (f->code < 0)
+        return;
+    struct error ignored;
+    const struct fetch_result blob = {.disk_bytes = f->made.blob_bytes};
+    if (blob.disk_bytes && layer_mark(s, IMAGE_BLOB, f->blob_name, &blob, &ignored) < 0) {
+        unlinkat(s->tmp_fd, f->blob_name, 0);
+        f->made.blob_bytes = 0;
     }
+    if ((f->code = layer_mark(s, IMAGE_TREE, f->name, &f->made, &f->err)) < 0)
+        fs_remove_tree(s->tmp_fd, f->name, &ignored);
 }
 
 static void step_fetched(struct fetching *f);
@@ -154,16 +192,13 @@ static int fetching_new(struct image_pull *p, const struct want *w, struct fetch
     if (!f)
         return error_set(err, -ENOMEM, "out of memory");
     f->s = s;
-    f->origin.ref = p->ref;
-    f->origin.size = w->size;
-    f->origin.username = str_dup(p->username);
-    f->origin.password = str_dup(p->password);
-    if (!f->origin.username || !f->origin.password)
+    if (origin_init(&f->origin, &p->ref, p->username, p->password, w->digest, w->size) < 0)
         return error_set(err, -ENOMEM, "out of memory");
-    memcpy(f->origin.digest, w->digest, sizeof f->origin.digest);
     memcpy(f->diff_id, w->diff_id, sizeof f->diff_id);
     memcpy(f->hex, digest_hex(w->diff_id), sizeof f->hex);
+    f->has_blob = layer_find(s, IMAGE_BLOB, digest_hex(w->digest)) != NULL;
     trash_name(f->name);
+    trash_name(f->blob_name);
     if (workers_run(s->pullers, fetch_work, on_fetch_done, f) < 0)
         return error_set(err, -ENOMEM, "out of memory");
     DL_APPEND(s->fetches, f);
@@ -184,7 +219,7 @@ static bool is_repeated(const struct image_pull *p, const struct want *w) {
 /* Holds the layer if it is there, else joins or starts its fetch. */
 static int want_start(struct image_pull *p, struct want *w, struct error *err) {
     const char *hex = digest_hex(w->diff_id);
-    w->layer = layer_find(p->s, hex);
+    w->layer = layer_find(p->s, IMAGE_TREE, hex);
     if (w->layer) {
         layer_hold(w->layer);
         return 0;
@@ -263,12 +298,26 @@ static void want_resolved(struct image_pull *p, struct want *w, struct fetching 
     }
 }
 
+/* A blob that was here is gone if it was wrong; one that came stays. */
+static void settle_blob(struct fetching *f) {
+    struct image_store *s = f->s;
+    const char *hex = digest_hex(f->origin.digest);
+    const struct fetch_result blob = {.disk_bytes = f->made.blob_bytes};
+    struct error ignored;
+    struct layer *old = f->trail.own_is_bad ? layer_find(s, IMAGE_BLOB, hex) : NULL;
+    if (old)
+        layer_discard(s, old);
+    if (f->made.blob_bytes) /* also when its tree could not be marked */
+        layer_commit(s, IMAGE_BLOB, f->blob_name, hex, &blob, NULL, &ignored);
+}
+
 static void step_fetched(struct fetching *f) {
     struct image_store *s = f->s;
     struct layer *layer = NULL;
     DL_DELETE(s->fetches, f);
+    settle_blob(f);
     if (f->code == 0)
-        f->code = layer_commit(s, f->name, f->hex, &f->made, &layer, &f->err);
+        f->code = layer_commit(s, IMAGE_TREE, f->name, f->hex, &f->made, &layer, &f->err);
     if (f->code == 0)
         s->stats.pulled_bytes += f->done_bytes;
     struct image_pull *p;
@@ -284,12 +333,13 @@ static void step_fetched(struct fetching *f) {
     else if (s->limits.cache_bytes)
         store_collect(s, s->limits.cache_bytes);
     fetching_free(f);
+    keeping_look(s);
 }
 
 void pulls_stop(struct image_store *s) {
     struct fetching *f;
     DL_FOREACH (s->fetches, f)
-        f->stop = true;
+        cancel(f);
 }
 
 /* --- pulls ------------------------------------------------------------------------------------ */

@@ -1,10 +1,11 @@
+#include "cell/image/peer_source.h"
 #include "cell/image/source.h"
 
 static int open_blob(void *data, const struct layer_blob *what, const volatile bool *stop,
                      void **ret, struct error *err) {
     struct registry_blob *blob;
-    int r = registry_blob_open(data, what->ref, what->credentials, what->digest, what->size, stop,
-                               &blob, err);
+    int r = registry_blob_open(data, what->ref, what->credentials, what->digest, what->size, 0,
+                               stop, &blob, err);
     if (r == 0)
         *ret = blob;
     return r;
@@ -19,13 +20,15 @@ static void close_blob(void *blob) {
 }
 
 int image_store_new(struct image_store **ret, struct event_base *loop, const char *dir,
-                    const struct registry_config *registries, const struct image_limits *limits,
-                    struct error *err) {
+                    const struct registry_config *registries, struct peers *peers,
+                    const struct image_limits *limits, struct error *err) {
     struct layer_source source = {
         .open = open_blob,
         .read = read_blob,
         .close = close_blob,
         .data = (void *)registries, /* only ever read */
     };
-    return image_store_new_from(ret, loop, dir, &source, limits, err);
+    if (peers)
+        peer_source(peers, &source);
+    return image_store_new_from(ret, loop, dir, &source, peers != NULL, limits, err);
 }

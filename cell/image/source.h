@@ -14,11 +14,23 @@
 #include "common/registry/reference.h"
 #include "common/registry/registry.h"
 
-struct layer_blob { /* what to fetch; all borrowed */
-    const struct reference *ref;
+/* Who gave bytes of a blob: a blob is unpacked while it comes, so only afterwards may it show that
+ * they were wrong. */
+#define TRAIL_PEERS 8
+struct layer_trail {
+    bool own;        /* this cell's own blob did */
+    bool own_is_bad; /* it was wrong: not to be used again */
+    unsigned peer_count;
+    char peers[TRAIL_PEERS][64]; /* names of those that did */
+};
+
+struct layer_blob {              /* what to fetch; all borrowed */
+    const struct reference *ref; /* NULL: of no registry */
     const struct registry_credentials *credentials;
     const char *digest; /* "sha256:...", compressed */
     uint64_t size;      /* compressed bytes */
+    int own_fd;         /* a directory where it may lie already, under its hex digits; -1: none */
+    struct layer_trail *trail;
 };
 
 struct layer_source {
@@ -28,12 +40,15 @@ struct layer_source {
     /* The next bytes; 0 at the end, when digest and size have been verified. */
     ssize_t (*read)(void *blob, void *buf, size_t n, struct error *err);
     void (*close)(void *blob);
+    /* The bytes were wrong: notes who is to blame, and returns whether another try makes sense
+     * because the next bytes come from someone else. NULL: never. */
+    bool (*blame)(void *data, struct layer_trail *trail);
     void *data;
 };
 
-/* image_store_new() over another source than the registries. */
+/* image_store_new() over another source than the registries; it is copied. */
 int image_store_new_from(struct image_store **ret, struct event_base *loop, const char *dir,
-                         const struct layer_source *source, const struct image_limits *limits,
-                         struct error *err);
+                         const struct layer_source *source, bool keeps_blobs,
+                         const struct image_limits *limits, struct error *err);
 
 #endif

@@ -2,6 +2,7 @@
  *
  *     DIR/lock          flock()ed: one store a directory
  *     DIR/layers/<hex>  complete layers
+ *     DIR/blobs/<hex>   blobs that they were made of, for other cells
  *     DIR/tmp/<random>  layers being unpacked or removed; what is found here at start is removed
  *
  * A layer's directory carries the extended attribute trusted.berth.layer, "1 DISK TAR ENTRIES
@@ -11,9 +12,9 @@
  * the boot id has changed, so a layer without "-" may miss bytes and is dropped, to be pulled
  * again. An attribute, since it moves, vanishes and reappears with its directory; no order of two
  * writes matters. trusted.berth.used holds when the layer was last used. trusted.* is invisible in
- * containers.
+ * containers. A blob's file carries the same.
  *
- * Only the loop thread renames into and out of DIR/layers. */
+ * Only the loop thread renames into and out of DIR/layers and DIR/blobs. */
 #include "cell/image/store.h"
 
 #include <dirent.h>
@@ -64,13 +65,18 @@ static int write_mark(int fd, const char *boot, const struct fetch_result *made)
     return fsetxattr(fd, MARK_XATTR, text, (size_t)n, 0) < 0 ? -errno : 0;
 }
 
-static int open_dir_at(int dirfd, const char *name) {
-    return openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+static int open_kind_at(int dirfd, enum image_kind kind, const char *name) {
+    int is_dir = kind == IMAGE_TREE ? O_DIRECTORY : 0;
+    return openat(dirfd, name, O_RDONLY | is_dir | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 }
 
-int layer_mark(const struct image_store *s, const char *name, const struct fetch_result *made,
-               struct error *err) {
-    _cleanup_(close_fdp) int fd = open_dir_at(s->tmp_fd, name);
+static int open_layer(const struct image_store *s, enum image_kind kind, const char *hex) {
+    return open_kind_at(s->kind_fds[kind], kind, hex);
+}
+
+int layer_mark(const struct image_store *s, enum image_kind kind, const char *name,
+               const struct fetch_result *made, struct error *err) {
+    _cleanup_(close_fdp) int fd = open_kind_at(s->tmp_fd, kind, name);
     int r = fd < 0 ? -errno : write_mark(fd, s->boot_id, made);
     return r < 0 ? error_set(err, r, "cannot mark the layer as complete: %s", strerror(-r)) : 0;
 }
@@ -78,7 +84,8 @@ int layer_mark(const struct image_store *s, const char *name, const struct fetch
 /* What the directory says of itself. -EINVAL: not complete, or not for certain. */
 static int read_mark(const struct image_store *s, const char *hex, struct layer *layer) {
     char text[160], boot[40];
-    _cleanup_(close_fdp) int fd = open_dir_at(s->layers_fd, hex);
+    struct stat st;
+    _cleanup_(close_fdp) int fd = open_layer(s, layer->kind, hex);
     ssize_t n = fd < 0 ? -1 : fgetxattr(fd, MARK_XATTR, text, sizeof text - 1);
     if (n < 0)
         return -EINVAL;
@@ -88,6 +95,9 @@ static int read_mark(const struct image_store *s, const char *hex, struct layer 
         return -EINVAL;
     layer->durable = str_eq(boot, DURABLE);
     if (!layer->durable && !str_eq(boot, s->boot_id))
+        return -EINVAL;
+    if (layer->kind == IMAGE_BLOB &&
+        (fstat(fd, &st) < 0 || (uint64_t)st.st_size != layer->disk_bytes))
         return -EINVAL;
     n = fgetxattr(fd, USED_XATTR, text, sizeof text - 1);
     text[MAX(n, 0)] = 0;
@@ -135,7 +145,7 @@ static void used_work(void *arg) {
     struct chore *c = arg;
     char text[24];
     int n = snprintf(text, sizeof text, "%" PRIu64, c->used_ns);
-    _cleanup_(close_fdp) int fd = open_dir_at(c->s->layers_fd, c->name);
+    _cleanup_(close_fdp) int fd = open_layer(c->s, IMAGE_TREE, c->name);
     if (fd >= 0 && fsetxattr(fd, USED_XATTR, text, (size_t)n, 0) < 0)
         return; /* it is collected a little early or late after a restart */
 }
@@ -147,7 +157,8 @@ struct sync_job {
     bool synced;
     size_t n;
     struct sync_layer {
-        int fd; /* of the layer's directory: right even if that was collected meanwhile */
+        int fd; /* of the layer itself: right even if that was collected meanwhile */
+        enum image_kind kind;
         char hex[LAYER_HEX + 1];
         struct fetch_result made;
     } layers[];
@@ -155,7 +166,7 @@ struct sync_job {
 
 static void sync_work(void *arg) {
     struct sync_job *job = arg;
-    if (job->s->stopping || syncfs(job->s->layers_fd) < 0)
+    if (job->s->stopping || syncfs(job->s->tmp_fd) < 0)
         return;
     job->synced = true;
     for (size_t i = 0; i < job->n; i++)
@@ -173,7 +184,7 @@ static void sync_done(void *arg) {
     struct sync_job *job = arg;
     struct image_store *s = job->s;
     for (size_t i = 0; i < job->n; i++) {
-        struct layer *layer = layer_find(s, job->layers[i].hex);
+        struct layer *layer = layer_find(s, job->layers[i].kind, job->layers[i].hex);
         /* A layer pulled anew under the same name is at worst pulled once more than needed. */
         if (job->synced && layer)
             layer->durable = true;
@@ -191,7 +202,8 @@ static void sync_done(void *arg) {
 static void step_sync(struct image_store *s) {
     if (s->sync_running)
         return; /* sync_done() looks again */
-    struct sync_job *job = mem_zalloc(sizeof *job + s->stats.layers * sizeof job->layers[0]);
+    size_t most = s->stats.layers + s->stats.blobs;
+    struct sync_job *job = mem_zalloc(sizeof *job + most * sizeof job->layers[0]);
     if (!job) {
         sync_later(s);
         return;
@@ -199,10 +211,11 @@ static void step_sync(struct image_store *s) {
     job->s = s;
     for (struct layer *l = s->layers; l; l = l->next) {
         struct sync_layer *to = &job->layers[job->n];
-        if (l->durable || (to->fd = open_dir_at(s->layers_fd, l->hex)) < 0)
+        if (l->durable || (to->fd = open_layer(s, l->kind, l->hex)) < 0)
             continue;
+        to->kind = l->kind;
         memcpy(to->hex, l->hex, sizeof to->hex);
-        to->made = (struct fetch_result){l->disk_bytes, l->tar_bytes, l->entries};
+        to->made = (struct fetch_result){l->disk_bytes, l->tar_bytes, l->entries, 0};
         job->n++;
     }
     s->sync_running = true;
@@ -217,61 +230,77 @@ static void on_sync_timer(evutil_socket_t fd, short what, void *arg) {
 
 /* --- layers ----------------------------------------------------------------------------------- */
 
-struct layer *layer_find(struct image_store *s, const char *hex) {
+struct layer *layer_find(struct image_store *s, enum image_kind kind, const char *hex) {
     struct layer *layer;
     DL_FOREACH (s->layers, layer)
-        if (str_eq(layer->hex, hex))
+        if (layer->kind == kind && str_eq(layer->hex, hex))
             return layer;
     return NULL;
 }
 
+static uint64_t *count_of(struct image_store *s, enum image_kind kind) {
+    return kind == IMAGE_BLOB ? &s->stats.blobs : &s->stats.layers;
+}
+
 static void layer_add(struct image_store *s, struct layer *layer) {
     DL_APPEND(s->layers, layer);
-    s->stats.layers++;
+    ++*count_of(s, layer->kind);
     s->stats.bytes += layer->disk_bytes;
+    if (s->ops.on_change)
+        s->ops.on_change(s->ops.data, layer->kind, layer->hex, true);
     if (!layer->durable && !event_pending(s->sync_timer, EV_TIMEOUT, NULL))
         sync_later(s);
 }
 
 static void layer_forget(struct image_store *s, struct layer *layer) {
     DL_DELETE(s->layers, layer);
-    s->stats.layers--;
+    --*count_of(s, layer->kind);
     s->stats.bytes -= layer->disk_bytes;
+    if (s->ops.on_change)
+        s->ops.on_change(s->ops.data, layer->kind, layer->hex, false);
     free(layer);
 }
 
-/* Moves DIR/layers/NAME out of the way and removes it in the background. */
-static int discard(struct image_store *s, const char *name) {
+/* Moves it out of the way and removes it in the background. */
+static int discard(struct image_store *s, enum image_kind kind, const char *name) {
     char trash[TRASH_NAME];
     trash_name(trash);
-    if (renameat(s->layers_fd, name, s->tmp_fd, trash) < 0)
+    if (renameat(s->kind_fds[kind], name, s->tmp_fd, trash) < 0)
         return -errno;
     store_remove_later(s, trash);
     return 0;
 }
 
-int layer_commit(struct image_store *s, const char *name, const char *hex,
+void layer_discard(struct image_store *s, struct layer *layer) {
+    discard(s, layer->kind, layer->hex);
+    layer_forget(s, layer);
+}
+
+int layer_commit(struct image_store *s, enum image_kind kind, const char *name, const char *hex,
                  const struct fetch_result *made, struct layer **ret, struct error *err) {
-    struct layer *layer = layer_find(s, hex);
+    struct layer *layer = layer_find(s, kind, hex);
     if (layer) { /* an abandoned pull brought it after all */
         store_remove_later(s, name);
-        *ret = layer;
+        if (ret)
+            *ret = layer;
         return 0;
     }
     layer = mem_zalloc(sizeof *layer);
-    if (!layer || renameat(s->tmp_fd, name, s->layers_fd, hex) < 0) {
+    if (!layer || renameat(s->tmp_fd, name, s->kind_fds[kind], hex) < 0) {
         int r = layer ? -errno : -ENOMEM;
         free(layer);
         store_remove_later(s, name);
         return error_set(err, r, "cannot put the layer into the cache: %s", strerror(-r));
     }
+    layer->kind = kind;
     memcpy(layer->hex, hex, sizeof layer->hex);
     layer->disk_bytes = made->disk_bytes;
     layer->tar_bytes = made->tar_bytes;
     layer->entries = made->entries;
     layer->used_ns = clock_wall_ns();
     layer_add(s, layer);
-    *ret = layer;
+    if (ret)
+        *ret = layer;
     return 0;
 }
 
@@ -286,18 +315,32 @@ void layer_release(struct image_store *s, struct layer *layer) {
     chore_run(s, used_work, layer->hex, layer->used_ns);
 }
 
-static struct layer *longest_unused(struct image_store *s) {
-    struct layer *oldest = NULL;
-    for (struct layer *l = s->layers; l; l = l->next)
-        if (!l->holds && (!oldest || l->used_ns < oldest->used_ns))
-            oldest = l;
-    return oldest;
+/* In which turn it goes; 0: it does not. A blob is a spare copy, unless the controller counts on it
+ * being here; even then running an app comes first. */
+static int turn(const struct image_store *s, const struct layer *l, bool all) {
+    if (l->kind == IMAGE_TREE)
+        return l->holds ? 0 : 2;
+    return !keeping_has(s, l->hex) ? 1 : all ? 3 : 0;
+}
+
+static struct layer *next_to_go(struct image_store *s, bool all) {
+    struct layer *first = NULL;
+    int first_turn = 0;
+    for (struct layer *l = s->layers; l; l = l->next) {
+        int its = turn(s, l, all);
+        if (its &&
+            (!first || its < first_turn || (its == first_turn && l->used_ns < first->used_ns))) {
+            first = l;
+            first_turn = its;
+        }
+    }
+    return first;
 }
 
 void store_collect(struct image_store *s, uint64_t bytes) {
     struct layer *layer;
-    while (s->stats.bytes > bytes && (layer = longest_unused(s))) {
-        if (discard(s, layer->hex) < 0)
+    while (s->stats.bytes > bytes && (layer = next_to_go(s, bytes == 0))) {
+        if (discard(s, layer->kind, layer->hex) < 0)
             return; /* a broken disk; nothing to gain by going on */
         s->stats.collected++;
         layer_forget(s, layer);
@@ -316,7 +359,7 @@ static bool named_again(const char *const *diff_ids, size_t n, size_t i) {
 static int lease_add(struct image_lease *lease, const char *diff_id, struct error *err) {
     struct image_store *s = lease->store;
     const char *hex = digest_hex(diff_id);
-    struct layer *layer = hex ? layer_find(s, hex) : NULL;
+    struct layer *layer = hex ? layer_find(s, IMAGE_TREE, hex) : NULL;
     if (!layer)
         return error_set(err, -ENOENT, "layer %s is not in the cache", diff_id);
     char *path = str_printf("%s/layers/%s", s->dir, hex);
@@ -339,7 +382,8 @@ static void lease_drop(struct image_lease **p) {
     if (!lease)
         return;
     for (size_t i = 0; i < lease->layer_count; i++) {
-        layer_release(lease->store, layer_find(lease->store, digest_hex(lease->diff_ids[i])));
+        layer_release(lease->store,
+                      layer_find(lease->store, IMAGE_TREE, digest_hex(lease->diff_ids[i])));
         free(lease->layers[i]);
         free(lease->diff_ids[i]);
     }
@@ -387,6 +431,16 @@ void image_store_stats(const struct image_store *s, struct image_store_stats *re
     *ret = s->stats;
 }
 
+void image_store_set_ops(struct image_store *s, const struct image_store_ops *ops) {
+    s->ops = *ops;
+    for (const struct layer *l = s->layers; l && ops->on_change; l = l->next)
+        ops->on_change(ops->data, l->kind, l->hex, true);
+}
+
+int image_store_blobs_fd(const struct image_store *s) {
+    return s->kind_fds[IMAGE_BLOB];
+}
+
 /* A directory that only we may enter: what lies in it has set-id bits. */
 static int open_private_dir(const char *dir, const char *name, int *ret, struct error *err) {
     _cleanup_(freep) char *path = *name ? str_printf("%s/%s", dir, name) : str_dup(dir);
@@ -421,7 +475,8 @@ static int open_dirs(struct image_store *s, const char *dir, struct error *err) 
     if (!real || !(s->dir = str_dup(real)))
         return error_set(err, -ENOMEM, "cannot resolve %s", dir);
     if ((r = lock_dir(s, top, err)) < 0 ||
-        (r = open_private_dir(s->dir, "layers", &s->layers_fd, err)) < 0)
+        (r = open_private_dir(s->dir, "layers", &s->kind_fds[IMAGE_TREE], err)) < 0 ||
+        (r = open_private_dir(s->dir, "blobs", &s->kind_fds[IMAGE_BLOB], err)) < 0)
         return r;
     return open_private_dir(s->dir, "tmp", &s->tmp_fd, err);
 }
@@ -436,21 +491,31 @@ static int read_boot_id(struct image_store *s, struct error *err) {
     return 0;
 }
 
-static int find_layer(struct image_store *s, const char *name, struct error *err) {
+static int find_kind(struct image_store *s, enum image_kind kind, const char *name,
+                     struct error *err) {
     struct layer *layer = mem_zalloc(sizeof *layer);
     if (!layer)
         return error_set(err, -ENOMEM, "out of memory");
+    layer->kind = kind;
     if (strlen(name) != LAYER_HEX || strspn(name, "0123456789abcdef") != LAYER_HEX ||
         read_mark(s, name, layer) < 0) {
         free(layer);
-        int r = discard(s, name);
-        return r < 0
-                   ? error_set(err, r, "cannot remove %s/layers/%s: %s", s->dir, name, strerror(-r))
-                   : 0;
+        int r = discard(s, kind, name);
+        return r < 0 ? error_set(err, r, "cannot remove %s of the layer cache %s: %s", name, s->dir,
+                                 strerror(-r))
+                     : 0;
     }
     memcpy(layer->hex, name, sizeof layer->hex);
     layer_add(s, layer);
     return 0;
+}
+
+static int find_layer(struct image_store *s, const char *name, struct error *err) {
+    return find_kind(s, IMAGE_TREE, name, err);
+}
+
+static int find_blob(struct image_store *s, const char *name, struct error *err) {
+    return find_kind(s, IMAGE_BLOB, name, err);
 }
 
 static int find_leftover(struct image_store *s, const char *name, struct error *err) {
@@ -479,12 +544,13 @@ static int each_entry(struct image_store *s, int dirfd,
 }
 
 int image_store_new_from(struct image_store **ret, struct event_base *loop, const char *dir,
-                         const struct layer_source *source, const struct image_limits *limits,
-                         struct error *err) {
+                         const struct layer_source *source, bool keeps_blobs,
+                         const struct image_limits *limits, struct error *err) {
     _cleanup_(image_store_freep) struct image_store *s = mem_zalloc(sizeof *s);
     if (!s)
         return error_set(err, -ENOMEM, "out of memory");
-    s->lock_fd = s->layers_fd = s->tmp_fd = -1;
+    s->lock_fd = s->tmp_fd = s->kind_fds[IMAGE_TREE] = s->kind_fds[IMAGE_BLOB] = -1;
+    s->keeps_blobs = keeps_blobs;
     s->loop = loop;
     s->source = *source;
     s->limits = *limits;
@@ -496,7 +562,9 @@ int image_store_new_from(struct image_store **ret, struct event_base *loop, cons
         (r = workers_new(&s->chores, loop, 1, err)) < 0 ||
         (r = workers_new(&s->pullers, loop, MAX(limits->threads, 1u), err)) < 0 ||
         (r = each_entry(s, s->tmp_fd, find_leftover, err)) < 0 ||
-        (r = each_entry(s, s->layers_fd, find_layer, err)) < 0)
+        (r = each_entry(s, s->kind_fds[IMAGE_TREE], find_layer, err)) < 0 ||
+        (r = each_entry(s, s->kind_fds[IMAGE_BLOB], find_blob, err)) < 0 ||
+        (keeps_blobs && (r = keeping_new(s, err)) < 0))
         return r;
     *ret = TAKE_PTR(s);
     return 0;
@@ -506,15 +574,18 @@ void image_store_free(struct image_store *s) {
     if (!s)
         return;
     s->stopping = true;
+    s->ops = (struct image_store_ops){0};
     pulls_stop(s);
     workers_free(s->pullers);
+    keeping_free(s);
     workers_free(s->chores);
     while (s->layers)
         layer_forget(s, s->layers);
     if (s->sync_timer)
         event_free(s->sync_timer);
     close_fdp(&s->lock_fd);
-    close_fdp(&s->layers_fd);
+    for (int kind = 0; kind < IMAGE_KINDS; kind++)
+        close_fdp(&s->kind_fds[kind]);
     close_fdp(&s->tmp_fd);
     free(s->dir);
     free(s);

@@ -1,6 +1,6 @@
-/* store.h - the inside of an image_store, shared by store.c (layers, leases, collection) and pull.c
- * (what brings layers). Everything here is the loop thread's; only a fetch's own fields go to a
- * worker. */
+/* store.h - the inside of an image_store, shared by store.c (what is on disk, leases, collection),
+ * pull.c (what brings layers) and keep.c (what brings blobs for other cells). Everything here is
+ * the loop thread's; only a fetch's own fields go to a worker. */
 #ifndef CELL_IMAGE_STORE_H
 #define CELL_IMAGE_STORE_H
 
@@ -14,21 +14,37 @@
 #define LAYER_HEX  64 /* of a sha256 */
 #define TRASH_NAME 33 /* 32 random hex digits and a NUL */
 
-struct layer { /* one directory in DIR/layers */
-    char hex[LAYER_HEX + 1];
+struct layer { /* a directory in DIR/layers, or a file in DIR/blobs */
+    enum image_kind kind;
+    char hex[LAYER_HEX + 1]; /* of the diff id, or of the blob's digest */
     uint64_t disk_bytes, tar_bytes, entries;
     uint64_t used_ns; /* wall clock of the last release, kept across restarts */
-    unsigned holds;   /* by leases and by pulls on their way to one */
+    unsigned holds;   /* by leases and by pulls on their way to one; of blobs none */
     bool durable;     /* known to be on disk whole */
     struct layer *prev, *next;
 };
 
+/* Where a blob may be had but from here and from peers; owned. */
+struct origin {
+    struct reference ref; /* registry "": nowhere */
+    char *username, *password;
+    char digest[72];
+    uint64_t size;
+};
+int origin_init(struct origin *o, const struct reference *ref, const char *username,
+                const char *password, const char *digest, uint64_t size);
+void origin_fini(struct origin *o);
+
 struct image_store {
     struct event_base *loop;
     char *dir; /* absolute; owned */
-    int lock_fd, layers_fd, tmp_fd;
+    int lock_fd, tmp_fd;
+    int kind_fds[IMAGE_KINDS]; /* DIR/layers, DIR/blobs */
     char boot_id[37];
     struct layer_source source;
+    bool keeps_blobs; /* of what is pulled, for peers */
+    struct image_store_ops ops;
+    struct keeping *keeping; /* keep.c's */
     struct image_limits limits;
     struct workers *pullers; /* limits.threads: a fetch each */
     struct workers *chores;  /* one: removing trees, syncing */
@@ -44,16 +60,19 @@ struct image_store {
 /* "sha256:<64 lower case hex>" -> the hex part, or NULL. */
 const char *digest_hex(const char *digest);
 
-struct layer *layer_find(struct image_store *s, const char *hex);
-/* DIR/tmp/NAME, complete and marked, becomes a layer. */
-int layer_commit(struct image_store *s, const char *name, const char *hex,
+struct layer *layer_find(struct image_store *s, enum image_kind kind, const char *hex);
+/* DIR/tmp/NAME, complete and marked, becomes a layer (*ret; may be NULL). */
+int layer_commit(struct image_store *s, enum image_kind kind, const char *name, const char *hex,
                  const struct fetch_result *made, struct layer **ret, struct error *err);
+/* It turned out to be damaged, or is not needed. */
+void layer_discard(struct image_store *s, struct layer *layer);
 void layer_hold(struct layer *layer);
 void layer_release(struct image_store *s, struct layer *layer);
 /* Writes the marker that layer_commit() and the next start believe in; on a worker. */
-int layer_mark(const struct image_store *s, const char *name, const struct fetch_result *made,
-               struct error *err);
-/* Removes unused layers, the longest unused first, until the cache is as small as `bytes`. */
+int layer_mark(const struct image_store *s, enum image_kind kind, const char *name,
+               const struct fetch_result *made, struct error *err);
+/* Removes blobs that nobody must keep, then unused layers, the longest unused first, until the
+ * cache is as small as `bytes`; for 0 all other blobs too. */
 void store_collect(struct image_store *s, uint64_t bytes);
 /* Removes DIR/tmp/NAME in the background. */
 void store_remove_later(struct image_store *s, const char *name);
@@ -65,5 +84,12 @@ int lease_new(struct image_store *s, const char *const *diff_ids, size_t n,
 
 /* Asks every fetch to end, whatever waits for it. */
 void pulls_stop(struct image_store *s);
+
+/* --- keep.c */
+int keeping_new(struct image_store *s, struct error *err);
+void keeping_free(struct image_store *s);
+bool keeping_has(const struct image_store *s, const char *hex); /* must it be kept? */
+/* Something that it may wait for has changed. */
+void keeping_look(struct image_store *s);
 
 #endif

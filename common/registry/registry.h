@@ -80,13 +80,17 @@ void registry_lookup_cancel(struct registry_lookup *l);
 
 struct registry_blob; /* a blob being downloaded */
 
-/* Opens the download of a blob: tries the mirror first, authenticates (tokens are cached per
- * repository and shared by threads), follows redirects without the credentials. `stop`, if not
- * NULL, is looked at often: when it becomes true reads return -ECANCELED. */
+/* Opens the download of a blob, or of what is left of it behind its first `from` bytes: tries the
+ * mirror first, authenticates (tokens are cached per repository and shared by threads), follows
+ * redirects without the credentials. `stop`, if not NULL, is looked at often: when it becomes true
+ * reads return -ECANCELED. */
 int registry_blob_open(const struct registry_config *config, const struct reference *ref,
                        const struct registry_credentials *credentials, const char *digest,
-                       uint64_t size, const volatile bool *stop, struct registry_blob **ret,
-                       struct error *err);
+                       uint64_t size, uint64_t from, const volatile bool *stop,
+                       struct registry_blob **ret, struct error *err);
+/* The caller computes the digest itself, so it is not verified here: for who needs it anyway, and
+ * for who asked for a part. Before the first read. */
+void registry_blob_leave_digest(struct registry_blob *b);
 /* The next bytes of the blob, up to n; 0 at the end. At the end the digest and size have been
  * verified: -EBADMSG otherwise, -EFBIG as soon as more than `size` came. */
 ssize_t registry_blob_read(struct registry_blob *b, void *buf, size_t n, struct error *err);

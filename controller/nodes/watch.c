@@ -167,6 +167,8 @@ static void answer_nothing(struct node *node) {
     Berth__WatchReply reply;
     berth__watch_reply__init(&reply);
     reply.from = reply.to = node->since;
+    if (node->peer->kind == BERTH__NODE_KIND__NODE_CELL)
+        reply.keep_version = lrp_keep_version(node->nodes->deps.lrp, node->peer->id_text);
     tell(node, &reply);
 }
 

@@ -141,7 +141,7 @@ static int run(struct puller *p, const char *dir) {
     p->loop = event_base_new();
     int r = http_client_new(&p->http, p->loop, &err);
     if (r == 0)
-        r = image_store_new(&p->store, p->loop, dir, p->config, &p->limits, &err);
+        r = image_store_new(&p->store, p->loop, dir, p->config, NULL, &p->limits, &err);
     if (r < 0) {
         fprintf(stderr, "error %s: %s\n", strerrorname_np(-r), err.msg);
         return 1;

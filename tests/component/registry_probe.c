@@ -96,7 +96,7 @@ static int fetch(struct probe *p, const char *digest, uint64_t size, int fd, str
     struct registry_blob *b = NULL;
     _cleanup_(freep) char *buf = malloc(READ_SIZE);
     ssize_t n =
-        registry_blob_open(p->config, &p->ref, &p->credentials, digest, size, &stop, &b, err);
+        registry_blob_open(p->config, &p->ref, &p->credentials, digest, size, 0, &stop, &b, err);
     if (n < 0)
         return (int)n;
     while ((n = registry_blob_read(b, buf, READ_SIZE, err)) > 0)

@@ -165,11 +165,13 @@ static void setup(void) {
     hub_derive_identity(master, 1, id, &cell.identity);
     ck_assert_int_eq(outbox_new(&cell.outbox, OUTBOX_BYTES_MIN, NULL), 0);
     cell.origin = outbox_origin_new("app", "APP/PROC/WEB", 0);
+    const struct holdings_giver giver = {.address = "127.0.0.1"};
     const struct sync_config config = {.identity = &cell.identity,
                                        .control_url = url_of(PORT_CONTROL),
                                        .logs_url = url_of(PORT_LOGS),
                                        .hello = &hello,
-                                       .outbox = cell.outbox};
+                                       .outbox = cell.outbox,
+                                       .giver = &giver};
     const struct sync_ops ops = {.wanted = {on_wanted, on_unwanted, on_complete, NULL},
                                  .on_final = on_final,
                                  .on_room = on_room,

@@ -123,7 +123,7 @@ static struct image_limits limits;
 static void open_store(void) {
     const struct layer_source source = {open_blob, read_blob, close_blob, NULL};
     struct error err = {0};
-    ck_assert_msg(image_store_new_from(&store, loop, dir, &source, &limits, &err) == 0, "%s",
+    ck_assert_msg(image_store_new_from(&store, loop, dir, &source, false, &limits, &err) == 0, "%s",
                   err.msg);
 }
 
@@ -666,7 +666,8 @@ START_TEST(a_directory_has_one_store) {
     const struct layer_source source = {open_blob, read_blob, close_blob, NULL};
     struct image_store *other = NULL;
     struct error err = {0};
-    ck_assert_int_eq(image_store_new_from(&other, loop, dir, &source, &limits, &err), -EBUSY);
+    ck_assert_int_eq(image_store_new_from(&other, loop, dir, &source, false, &limits, &err),
+                     -EBUSY);
     ck_assert_ptr_null(other);
 }
 END_TEST

@@ -1,0 +1,75 @@
+/* peers.h - other cells as a source of blobs: where they have one, and whom not to ask again soon.
+ *
+ * A thread that wants a blob asks; the question goes to the loop, whose owner asks the controller,
+ * and the answer comes back to the thread. */
+#ifndef CELL_IMAGE_PEERS_H
+#define CELL_IMAGE_PEERS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/error.h"
+#include "common/base/mem.h"
+#include "common/bus/token.h"
+
+struct event_base;
+struct peers;
+struct registry_config;
+
+#define PEERS_LOCATE_MS   2000 /* for an answer of the controller; then it is as if none had it */
+#define PEERS_DISTRUST_MS 300000
+/* Slower than PEERS_SLOW_BYTES in that long of waiting for it: another source will do better. */
+#define PEERS_SLOW_MS    5000
+#define PEERS_SLOW_BYTES (512u * 1024)
+#define PEERS_PLACES     3 /* of a blob, at a time */
+
+struct peer_place {
+    char address[INET6_ADDRSTRLEN];
+    uint16_t port;
+    char token[TOKEN_TEXT_SIZE];
+};
+
+struct peers_ops {
+    /* On the loop: where is this blob? peers_located() answers, from inside or later. */
+    void (*ask)(void *data, const uint8_t blob[TOKEN_BLOB_SIZE]);
+    void *data;
+};
+
+struct peers_config {
+    const struct registry_config *registries; /* for what no peer has; borrowed */
+    unsigned slow_ms;                         /* 0: PEERS_SLOW_MS */
+};
+
+int peers_new(struct peers **ret, struct event_base *loop, const struct peers_config *config,
+              const struct peers_ops *ops, struct error *err);
+/* No thread may be in it any more. */
+void peers_free(struct peers *p);
+DEFINE_FREEP(peers)
+
+/* On the loop: answers all who ask for it. Places beyond PEERS_PLACES are left out. */
+void peers_located(struct peers *p, const uint8_t blob[TOKEN_BLOB_SIZE],
+                   const struct peer_place *places, size_t n);
+
+/* --- any thread --- */
+
+/* Waits for the answer, at most PEERS_LOCATE_MS and while *stop is false. How many places. */
+size_t peers_locate(struct peers *p, const uint8_t blob[TOKEN_BLOB_SIZE], const volatile bool *stop,
+                    struct peer_place ret[PEERS_PLACES]);
+/* "address:port" */
+void peer_name(const struct peer_place *place, char name[static 64]);
+/* It sent wrong bytes: not to be asked for a while. */
+void peers_distrust(struct peers *p, const char *name);
+bool peers_trusts(struct peers *p, const char *name);
+const struct peers_config *peers_config(const struct peers *p);
+
+/* Bytes that peers gave, blobs that one gave the end of, tries that failed, times that one was
+ * distrusted. */
+struct peers_counters {
+    uint64_t bytes, blobs, failures, distrusted;
+};
+void peers_count(struct peers *p, const struct peers_counters *more);
+void peers_counters(struct peers *p, struct peers_counters *ret);
+
+#endif
