@@ -203,6 +203,7 @@ static int build_api(struct controller *c, struct error *err) {
                                   .store = c->store,
                                   .lrp = brain_lrp(c->brain),
                                   .logs = c->logs,
+                                  .nodes = c->nodes,
                                   .staging = c->staging,
                                   .workers = c->workers,
                                   .config = &config,

@@ -18,6 +18,7 @@ struct event_base;
 struct logs;
 struct lrp;
 struct lrp_actual;
+struct nodes;
 struct staging;
 struct store;
 struct workers;
@@ -43,6 +44,7 @@ struct api_deps {
     struct store *store;
     struct lrp *lrp;
     struct logs *logs;
+    struct nodes *nodes; /* NULL: none is known */
     struct staging *staging;
     struct workers *workers;
     const struct api_config *config;

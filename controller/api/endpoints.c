@@ -225,7 +225,6 @@ const struct endpoint endpoints[] = {
     {"GET",    "/v3/jobs/:guid",                    ACCESS_READ,    BODY_NONE,     get_job},
     {"GET",    "/v3/audit_events",                  ACCESS_READ,    BODY_NONE,     list_events},
     {"GET",    "/v3/audit_events/:guid",            ACCESS_READ,    BODY_NONE,     get_event},
-    {"GET",    "/v3/berth/cells",                   ACCESS_ADMIN,   BODY_NONE,     list_cells},
     {"GET",    "/v3/stacks",                        ACCESS_READ,    BODY_NONE,     list_nothing},
     {"GET",    "/v3/stacks/:guid",                  ACCESS_READ,    BODY_NONE,     get_absent},
     {"POST",   "/v3/stacks",                        ACCESS_ADMIN,   BODY_NONE,     refuse_kind},
@@ -294,6 +293,12 @@ const struct endpoint endpoints[] = {
     {"POST",   "/v3/admin/actions/clear_buildpack_cache", ACCESS_ADMIN,   BODY_NONE,     clear_cache},
 
     {"GET",    "/routing/v1/router_groups",         ACCESS_USER,    BODY_NONE,     list_router_groups},
+
+    /* --- Berth's own: the cluster, and where apps are --------------------------------------------- */
+    {"GET",    "/berth/v1/cells",                   ACCESS_ADMIN,   BODY_NONE,     list_cells},
+    {"GET",    "/berth/v1/cells/:name",             ACCESS_ADMIN,   BODY_NONE,     get_cell},
+    {"GET",    "/berth/v1/routers",                 ACCESS_ADMIN,   BODY_NONE,     list_routers},
+    {"GET",    "/berth/v1/apps/:guid/placement",    ACCESS_READ,    BODY_NONE,     get_app_placement},
 
     /* --- v2: organizations and spaces ---------------------------------------------------------- */
     {"GET",    "/v2/organizations",           ACCESS_READ,  BODY_NONE, list_v2_orgs},

@@ -181,6 +181,13 @@ int get_job(struct call *c);
 int list_events(struct call *c);
 int get_event(struct call *c);
 int list_cells(struct call *c);
+int get_cell(struct call *c);
+int list_routers(struct call *c);
+/* placement.c */
+int get_app_placement(struct call *c);
+/* Where an instance is and why, or why it is nowhere; owned, NULL: out of memory. */
+struct lrp_actual;
+char *placement_text(const struct lrp_actual *a, bool settled, uint64_t now_ms);
 int get_log_info(struct call *c);
 int read_logs(struct call *c);
 /* log_stream.c */

@@ -78,6 +78,7 @@ command_fn cmd_routes, cmd_create_route, cmd_map_route, cmd_unmap_route, cmd_del
     cmd_domains;
 command_fn cmd_feature_flags, cmd_feature_flag, cmd_enable_feature_flag, cmd_disable_feature_flag;
 command_fn cmd_run_task, cmd_tasks, cmd_task, cmd_terminate_task;
+command_fn cmd_cells, cmd_cell, cmd_routers, cmd_why;
 command_fn cmd_curl;
 
 #endif

@@ -40,6 +40,7 @@ static const struct command commands[] = {
     {"unset-env", NULL, cmd_unset_env, "NAME VARIABLE", "Remove an env variable", "APPS"},
     {"logs", NULL, cmd_logs, "NAME [--recent]", "Tail or show recent logs of an app", "APPS"},
     {"events", NULL, cmd_events, "NAME", "Show recent app events", "APPS"},
+    {"why", NULL, cmd_why, "NAME", "Show where each instance is, or why it is not", "APPS"},
     {"run-task", "rt", cmd_run_task,
      "APP [-c COMMAND | --process TYPE] [--name NAME] [-m MEMORY] [-k DISK] [-l LOG_RATE_LIMIT] "
      "[-w]",
@@ -63,6 +64,9 @@ static const struct command commands[] = {
      "FEATURE FLAGS"},
     {"disable-feature-flag", NULL, cmd_disable_feature_flag, "NAME", "Disable a feature (admins)",
      "FEATURE FLAGS"},
+    {"cells", NULL, cmd_cells, "", "List all cells and what they have left (admins)", "CLUSTER"},
+    {"cell", NULL, cmd_cell, "NAME", "Show a cell and what it holds (admins)", "CLUSTER"},
+    {"routers", NULL, cmd_routers, "", "List all routers (admins)", "CLUSTER"},
     {"curl", NULL, cmd_curl, "PATH [-X METHOD] [-H HEADER] [-d DATA] [-i] [-f] [--output FILE]",
      "Send a request to the API", "ADVANCED"},
 };

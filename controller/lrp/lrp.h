@@ -233,16 +233,20 @@ enum lrp_state { LRP_UNCLAIMED, LRP_CLAIMED, LRP_RUNNING, LRP_CRASHED, LRP_STOPP
 const char *lrp_state_name(enum lrp_state state);
 
 struct lrp_actual {
-    const char *app_guid, *process, *process_guid, *process_type;
+    const char *app_guid, *app_name, *process, *process_guid, *process_type;
     const char *instance_guid; /* "" while unclaimed or crashed */
-    const char *cell_id, *cell_name;
+    const char *cell_id, *cell_name, *cell_zone;
+    uint64_t cell_heard_ms; /* mono; 0: of no cell */
     uint32_t index;
     enum lrp_state state;
     bool suspect;      /* its cell is silent; a replacement may stand beside it */
     bool evacuating;   /* its cell is being emptied; likewise */
+    bool old;          /* serves until the one in its place does; only lrp_instances_all() and */
+    bool leaving;      /* ... lrp_cell_instances() tell of it, and of who was asked to stop */
+    bool place_failed; /* no cell had room: `reason` says of what; tried again at restart_at_ms */
     uint64_t since_ms; /* mono, of the state */
     uint32_t crash_count;
-    uint64_t restart_at_ms; /* mono; 0 unless CRASHED and due to be restarted */
+    uint64_t restart_at_ms; /* mono; when a CRASHED or UNCLAIMED one is due; 0: never, or now */
     const char *reason; /* why crashed, not placed or not evacuated: for the user; "" for none */
     const char *detail; /* what a CLAIMED one is doing; "" for none */
     int exit_status;
@@ -256,6 +260,14 @@ struct lrp_actual {
 /* Instances of a group, by index; one an index (Diego's Resolve: the one that serves). */
 void lrp_instances(struct lrp *l, const char *group,
                    void (*each)(void *arg, const struct lrp_actual *a), void *arg);
+
+/* All that there is of a group: of each index who serves or is to and who makes way for it, then
+ * who was asked to stop and has not ended, of whatever version of the process. */
+void lrp_instances_all(struct lrp *l, const char *group,
+                       void (*each)(void *arg, const struct lrp_actual *a), void *arg);
+/* All that a cell holds. -ENOENT. */
+int lrp_cell_instances(struct lrp *l, const char *cell_id,
+                       void (*each)(void *arg, const struct lrp_actual *a), void *arg);
 
 struct lrp_cell_view {
     const char *id, *name, *zone, *address;

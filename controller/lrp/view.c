@@ -1,4 +1,6 @@
 /* view.c - looking at the brain: instances, cells, totals; and telling its owner of events. */
+#include <errno.h>
+
 #include "controller/lrp/internal.h"
 
 const char *lrp_state_name(enum lrp_state state) {
@@ -19,12 +21,14 @@ const struct instance *slot_serving(const struct slot *s) {
 void view_desired(const struct desired *d, struct lrp_actual *ret) {
     *ret = (struct lrp_actual){
         .app_guid = d->app_guid,
+        .app_name = d->app_name,
         .process = d->process,
         .process_guid = d->process_guid,
         .process_type = d->process_type,
         .instance_guid = "",
         .cell_id = "",
         .cell_name = "",
+        .cell_zone = "",
         .reason = "",
         .detail = "",
         .address = "",
@@ -43,10 +47,14 @@ void view_instance(const struct instance *in, struct lrp_actual *ret) {
     ret->instance_guid = in->guid;
     ret->cell_id = in->cell->id;
     ret->cell_name = in->cell->name;
+    ret->cell_zone = in->cell->zone->name;
+    ret->cell_heard_ms = in->cell->heard_ms;
     ret->index = in->index;
     ret->state = in->state;
     ret->suspect = in->role == ROLE_OLD && in->cell->suspect;
     ret->evacuating = in->cell->evacuating;
+    ret->old = in->role == ROLE_OLD;
+    ret->leaving = in->role == ROLE_NONE && !in->undecided && !in->task;
     ret->since_ms = in->since_ms;
     ret->detail = in->detail && in->state == LRP_CLAIMED ? in->detail : "";
     if (in->state == LRP_RUNNING && in->address) {
@@ -64,8 +72,23 @@ void view_instance(const struct instance *in, struct lrp_actual *ret) {
     if (!s)
         return;
     view_past(s, ret);
-    if (s->place_failed && s->reason)
+    if (s->place_failed && s->reason) {
+        ret->place_failed = true;
         ret->reason = s->reason;
+        ret->restart_at_ms = s->retry_at_ms;
+    }
+}
+
+static void view_empty(const struct process *p, const struct slot *s, uint32_t index,
+                       struct lrp_actual *ret) {
+    view_desired(p->want, ret);
+    view_past(s, ret);
+    ret->index = index;
+    ret->state = s->crashed ? LRP_CRASHED : LRP_UNCLAIMED;
+    ret->since_ms = s->since_ms;
+    ret->place_failed = s->place_failed && !s->crashed;
+    ret->restart_at_ms = s->crashed ? s->restart_at_ms : s->retry_at_ms;
+    ret->reason = s->reason ? s->reason : "";
 }
 
 void view_slot(const struct process *p, uint32_t index, struct lrp_actual *ret) {
@@ -78,13 +101,7 @@ void view_slot(const struct process *p, uint32_t index, struct lrp_actual *ret) 
         view_instance(in, ret);
         return;
     }
-    view_desired(p->want, ret);
-    view_past(s, ret);
-    ret->index = index;
-    ret->state = s->crashed ? LRP_CRASHED : LRP_UNCLAIMED;
-    ret->since_ms = s->since_ms;
-    ret->restart_at_ms = s->crashed ? s->restart_at_ms : s->retry_at_ms;
-    ret->reason = s->reason ? s->reason : "";
+    view_empty(p, s, index, ret);
 }
 
 void lrp_instances(struct lrp *l, const char *group,
@@ -98,6 +115,58 @@ void lrp_instances(struct lrp *l, const char *group,
         view_slot(p, i, &a);
         each(arg, &a);
     }
+}
+
+static void tell_instance(const struct instance *in,
+                          void (*each)(void *arg, const struct lrp_actual *a), void *arg) {
+    struct lrp_actual a;
+    view_instance(in, &a);
+    each(arg, &a);
+}
+
+static void tell_leaving(struct lrp *l, const struct process *p,
+                         void (*each)(void *arg, const struct lrp_actual *a), void *arg) {
+    for (size_t i = 0; i < l->cell_count; i++) {
+        if (l->cells[i]->tombstones == 0)
+            continue;
+        for (const struct instance *in = l->cells[i]->changes; in; in = in->next)
+            if (in->role == ROLE_NONE && in->counted && !in->task &&
+                str_eq(in->desired->process, p->want->process))
+                tell_instance(in, each, arg);
+    }
+}
+
+void lrp_instances_all(struct lrp *l, const char *group,
+                       void (*each)(void *arg, const struct lrp_actual *a), void *arg) {
+    static const struct slot none;
+    struct process *p;
+    HASH_FIND_STR(l->processes, group, p);
+    if (!p || !p->want)
+        return;
+    for (uint32_t i = 0; i < p->instances; i++) {
+        const struct slot *s = i < p->slot_count ? &p->slots[i] : &none;
+        struct lrp_actual a;
+        if (s->primary) {
+            tell_instance(s->primary, each, arg);
+        } else {
+            view_empty(p, s, i, &a);
+            each(arg, &a);
+        }
+        if (s->old)
+            tell_instance(s->old, each, arg);
+    }
+    tell_leaving(l, p, each, arg);
+}
+
+int lrp_cell_instances(struct lrp *l, const char *cell_id,
+                       void (*each)(void *arg, const struct lrp_actual *a), void *arg) {
+    const struct cell *c = cell_find(l, cell_id);
+    if (!c)
+        return -ENOENT;
+    for (const struct instance *in = c->changes; in; in = in->next)
+        if (in->counted)
+            tell_instance(in, each, arg);
+    return 0;
 }
 
 void lrp_cells(struct lrp *l, void (*each)(void *arg, const struct lrp_cell_view *c), void *arg) {

@@ -29,6 +29,7 @@ struct node {
     struct nodes *nodes;
     struct hub_peer *peer; /* borrowed from the hub */
     char name[NAME_MAX_BYTES + 1], zone[NAME_MAX_BYTES + 1], address[NAME_MAX_BYTES + 1];
+    char version[NAME_MAX_BYTES + 1];
     struct node *prev, *next; /* nodes.all */
     bool present;             /* a cell that the brain knows of in this run */
 

@@ -70,6 +70,7 @@ static void on_session(void *data, struct hub_peer *peer, const Berth__Hello *he
     snprintf(node->name, sizeof node->name, "%s", hello->name);
     snprintf(node->zone, sizeof node->zone, "%s", hello->zone);
     snprintf(node->address, sizeof node->address, "%s", hello->address);
+    snprintf(node->version, sizeof node->version, "%s", hello->version);
     if (hello->conversation == BERTH__CONVERSATION__CONVERSATION_LOGS)
         lines_session(node);
     if (peer->kind == BERTH__NODE_KIND__NODE_CELL)
@@ -182,6 +183,22 @@ int nodes_new(struct nodes **ret, const struct nodes_deps *deps, struct error *e
 
 bool nodes_is_listening(const struct nodes *n) {
     return hub_is_listening(n->hub);
+}
+
+void nodes_each(struct nodes *n, void (*each)(void *arg, const struct node_view *v), void *arg) {
+    for (const struct node *node = n->all; node; node = node->next) {
+        bool is_cell = node->peer->kind == BERTH__NODE_KIND__NODE_CELL;
+        const struct node_view v = {.id = node->peer->id_text,
+                                    .name = node->name,
+                                    .zone = node->zone,
+                                    .address = node->address,
+                                    .version = node->version,
+                                    .is_cell = is_cell,
+                                    .heard_ms = node->peer->last_heard_mono_ms,
+                                    .current = !is_cell && node->since > 0 &&
+                                               node->since == lrp_route_version(n->deps.lrp)};
+        each(arg, &v);
+    }
 }
 
 void nodes_page(struct nodes *n, struct strbuf *out) {

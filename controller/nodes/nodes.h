@@ -55,6 +55,15 @@ int nodes_revoke(const char *revoked_path, const char *id, struct error *err);
 
 bool nodes_is_listening(const struct nodes *n);
 
+struct node_view {
+    const char *id, *name, *zone, *address, *version; /* hex; of its program */
+    bool is_cell;
+    uint64_t heard_ms; /* mono */
+    bool current;      /* of a router: it has the newest table, or is about to ask for it */
+};
+/* Those that spoke in this run. Borrowed. */
+void nodes_each(struct nodes *n, void (*each)(void *arg, const struct node_view *v), void *arg);
+
 /* When a node of this kind was last heard, and its name; for the admin page. */
 void nodes_page(struct nodes *n, struct strbuf *out);
 void nodes_metrics(struct nodes *n, struct strbuf *out);

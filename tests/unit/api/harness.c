@@ -10,6 +10,7 @@
 #include "common/base/workers.h"
 #include "controller/api/password.h"
 #include "controller/logs/logs.h"
+#include "controller/nodes/nodes.h"
 #include "controller/staging/staging.h"
 #include "controller/store/flags.h"
 
@@ -140,6 +141,47 @@ void lrp_cells(struct lrp *l, void (*each)(void *arg, const struct lrp_cell_view
     each(arg, &v);
 }
 
+bool settled = true;
+
+bool lrp_is_settled(const struct lrp *l) {
+    return settled;
+}
+
+void lrp_instances_all(struct lrp *l, const char *process,
+                       void (*each)(void *arg, const struct lrp_actual *a), void *arg) {
+    lrp_instances(l, process, each, arg);
+}
+
+int lrp_cell_instances(struct lrp *l, const char *cell_id,
+                       void (*each)(void *arg, const struct lrp_actual *a), void *arg) {
+    if (!str_eq(cell_id, "00"))
+        return -ENOENT;
+    lrp_instances(l, "", each, arg);
+    return 0;
+}
+
+const char *lrp_cell_state(const struct lrp_cell_view *c) {
+    return c->present ? "present" : "expected";
+}
+
+const char *lrp_state_name(enum lrp_state state) {
+    return state == LRP_RUNNING ? "RUNNING" : "OTHER";
+}
+
+void nodes_each(struct nodes *n, void (*each)(void *arg, const struct node_view *v), void *arg) {
+    const struct node_view views[] = {
+        {.id = "00", .name = "cell-1", .version = "1.2", .is_cell = true},
+        {.id = "40",
+         .name = "router-1",
+         .zone = "z",
+         .version = "1.2",
+         .heard_ms = clock_mono_ms(),
+         .current = true},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(views); i++)
+        each(arg, &views[i]);
+}
+
 static struct {
     char guid[GUID_SIZE], source[32], text[64];
     uint64_t ns;
@@ -243,6 +285,7 @@ void harness_up(bool docker) {
     OK(workers_new(&workers, loop, 2, &err));
     struct api_deps deps = {.loop = loop,
                             .store = store,
+                            .nodes = (struct nodes *)&actuals, /* of the fake above */
                             .workers = workers,
                             .config = &config,
                             .on_failure = print_failure};
@@ -250,6 +293,7 @@ void harness_up(bool docker) {
     log_in();
     desired_count = desired_all_count = staged_count = restarted_count = 0;
     actual_count = line_count = 0;
+    settled = true;
     stage_at_once = true;
     staging_refuses = impatient = false;
     *last_task = *last_command = '\0';

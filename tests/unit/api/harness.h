@@ -69,6 +69,7 @@ extern bool staging_refuses;      /* staging_start() fails */
 extern bool impatient;            /* no call is held */
 extern struct lrp_actual actuals[8];
 extern size_t actual_count;
+extern bool settled;        /* the brain */
 extern char last_type[100]; /* Content-Type of the last answer */
 /* Who follows logs: one at a time. */
 bool is_subscribed(void);
