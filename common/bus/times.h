@@ -42,7 +42,7 @@
 #define BUS_HELLO_TOTAL_PER_S 2000  /* each costs 0.1 ms (bus_bench): 20 % of a core */
 #define BUS_REPLIES_A_TURN    100   /* 10-20 us of system calls each; the rest waits a loop turn */
 #define BUS_PACKETS_A_WAKE    128   /* received before timers and signals get their turn */
-#define BUS_WAKE_MS           4 /* ... and for no longer: a report may be of a thousand instances */
+#define BUS_WAKE_MS           2 /* ... and for no longer: a report may be of a thousand instances */
 #define BUS_TEND_MS           60000 /* forgets unproved handshakes, looks for zombies */
 #define BUS_ZOMBIE_SURPLUS    1000  /* connections without a session: the listener is re-bound */
 #define BUS_BIND_RETRY_MS     200   /* after EADDRINUSE */

@@ -46,7 +46,7 @@
 /* Ours: a cell that has all of the image counts as that much emptier. Less than a container that is
  * starting there, so that a burst spreads; far less than another instance of the process. */
 #define SCORE_HAS_LAYERS 0.2
-/* How much one convergence does, some 5 ms each: slots that it reconciles; cells that it looks at
+/* How much one convergence does, some 2 ms each: slots that it reconciles; cells that it looks at
  * to place instances. The rest is done by the next one, at once: others want their turn of the
  * loop. */
 #define RECONCILE_SLOTS  20000

@@ -221,7 +221,7 @@ uint64_t lrp_route_version(const struct lrp *l);
  * ------------------------------------------------------------------------------------ */
 
 /* Decides everything that is due: start, restart after a crash, replace, stop, forget. Returns when
- * it must be called next at the latest (mono ms). Call it after changes too. It does some 10 ms of
+ * it must be called next at the latest (mono ms). Call it after changes too. It does some 5 ms of
  * work at a time: what is left is for the next call, for which it asks at once (now_ms). */
 uint64_t lrp_converge(struct lrp *l, uint64_t now_ms);
 bool lrp_is_settled(const struct lrp *l);

@@ -10,7 +10,7 @@
 #include "controller/nodes/internal.h"
 
 #define ITEM_OVERHEAD 64 /* tags and lengths of an item in a page, and its guid */
-#define TURN_MS       4  /* answers of one loop turn: API requests want their turn, too */
+#define TURN_MS       2  /* answers of one loop turn: API requests want their turn, too */
 
 /* A WatchReply that grows. Its lists are packed as they come, each item as the field on the wire
  * that it will be: what an instance runs is packed already, and unpacking it only to pack it again

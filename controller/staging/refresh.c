@@ -8,7 +8,7 @@
 #include "controller/staging/internal.h"
 
 #define PAGE    500 /* apps a query */
-#define TURN_MS 4
+#define TURN_MS 2
 
 struct refresh {
     struct event *timer;

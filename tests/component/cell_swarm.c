@@ -6,9 +6,10 @@
  * A simulated cell has its own key and the three conversations of a real one. It takes assignments,
  * reports each CLAIMED at once and RUNNING START_MS +- half later (all start side by side), tells
  * new statistics of all every STATS_MS, stops what is withdrawn, sends full reports when asked and
- * pages as a real one does. Left out: containers, and log lines (the Logs conversation is open and
- * idle). Cells are spread over processes, because nanomsg has at most 512 sockets in one; routers
- * live in the first.
+ * pages as a real one does; it says that it holds the layers of what ran there and of what it is to
+ * keep. Left out: containers, layers' bytes and who asks for them, and log lines (the Logs
+ * conversation is open and idle). Cells are spread over processes, because nanomsg has at most 512
+ * sockets in one; routers live in the first.
  *
  * Commands on stdin, a line each; each is answered by a line on stdout when it is done:
  *     stats                   JSON: sums over all processes
@@ -54,6 +55,8 @@
 #define ROUTER_KIND     0x40
 #define FIRST_PORT      40000
 #define CONTAINER_PORT  8080
+#define BLOBS_PORT      7500 /* where others would fetch layers */
+#define DIGEST          32   /* sha256 */
 
 struct settings {
     const char *control_url, *logs_url;
@@ -74,10 +77,17 @@ struct counts {
 
 enum state { CLAIMED, RUNNING, STOPPING, STOPPED };
 
-/* One version of a process: its texts are kept once. */
+/* One version of a process: its texts and its layers' digests are kept once. */
 struct kind {
     char process_guid[80], app_guid[40];
+    size_t layers;
+    uint8_t (*blobs)[DIGEST], (*trees)[DIGEST];
     UT_hash_handle hh;
+};
+
+/* Digests, DIGEST bytes each. */
+struct digests {
+    struct strbuf all, news; /* news: not told yet */
 };
 
 struct instance {
@@ -115,6 +125,10 @@ struct cell {
     struct instance **page;
     size_t page_n;
     uint16_t next_port;
+    struct digests blobs, trees;
+    bool all_held_told; /* since the conversation opened */
+    uint64_t keep_wanted, keep_version;
+    uint32_t keep_known;
 };
 
 struct route_entry {
@@ -185,6 +199,13 @@ static struct kind *kind_of(struct process *p, const Berth__DesiredLrp *lrp) {
     k = need(mem_zalloc(sizeof *k));
     snprintf(k->process_guid, sizeof k->process_guid, "%s", lrp->process_guid);
     snprintf(k->app_guid, sizeof k->app_guid, "%s", lrp->app_guid);
+    k->layers = lrp->image ? lrp->image->n_layers : 0;
+    k->blobs = need(mem_calloc(k->layers + 1, DIGEST));
+    k->trees = need(mem_calloc(k->layers + 1, DIGEST));
+    for (size_t i = 0; i < k->layers; i++) {
+        hex_decode(strchrnul(lrp->image->layers[i]->digest, ':') + 1, k->blobs[i], DIGEST);
+        hex_decode(strchrnul(lrp->image->layers[i]->diff_id, ':') + 1, k->trees[i], DIGEST);
+    }
     HASH_ADD_STR(p->kinds, process_guid, k);
     return k;
 }
@@ -283,6 +304,21 @@ static void withdraw(struct cell *c, struct instance *in) {
     wheel_add(p, in, STOP_MS);
 }
 
+static void hold(struct digests *d, const uint8_t digest[DIGEST]) {
+    for (size_t i = 0; i < d->all.n; i += DIGEST)
+        if (memcmp(d->all.p + i, digest, DIGEST) == 0)
+            return;
+    strbuf_add(&d->all, digest, DIGEST);
+    strbuf_add(&d->news, digest, DIGEST);
+}
+
+static void hold_layers(struct cell *c, const struct kind *k) {
+    for (size_t i = 0; i < k->layers; i++) {
+        hold(&c->blobs, k->blobs[i]);
+        hold(&c->trees, k->trees[i]);
+    }
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     struct process *p = arg;
@@ -291,6 +327,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
     DL_FOREACH_SAFE2(p->wheel[p->now], in, tmp, wnext) {
         wheel_cancel(p, in);
         set_state(p, in, in->state == CLAIMED ? RUNNING : STOPPED);
+        if (in->state == RUNNING)
+            hold_layers(in->cell, in->kind);
     }
 }
 
@@ -348,12 +386,60 @@ static Berth__ActualLrp *describe(struct instance *in, struct item *to) {
     return &to->lrp;
 }
 
+static ProtobufCBinaryData bytes_of(const struct strbuf *b) {
+    return (ProtobufCBinaryData){b->n, (uint8_t *)b->p};
+}
+
+/* Returns whether there is something to say of layers, or to ask. */
+static bool add_layers(struct cell *c, Berth__Report *report, Berth__Holdings *holdings,
+                       Berth__Keep *keep) {
+    static uint8_t nonce[16];
+    bool all = !c->all_held_told;
+    if (c->keep_wanted != c->keep_version) {
+        report->keep = keep;
+        keep->version = c->keep_wanted;
+        keep->from = c->keep_known;
+    }
+    if (!all && !c->blobs.news.n && !c->trees.news.n)
+        return report->keep != NULL;
+    report->holdings = holdings;
+    holdings->full = all;
+    holdings->blobs = bytes_of(all ? &c->blobs.all : &c->blobs.news);
+    holdings->trees = bytes_of(all ? &c->trees.all : &c->trees.news);
+    holdings->address = c->address;
+    holdings->port = BLOBS_PORT;
+    holdings->nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
+    holdings->clock_ms = clock_mono_ms();
+    return true;
+}
+
+static void layers_told(struct cell *c) {
+    c->all_held_told = true;
+    strbuf_clear(&c->blobs.news);
+    strbuf_clear(&c->trees.news);
+}
+
+static void hear_keep(struct cell *c, const Berth__Keep *keep) {
+    c->keep_known = keep->from;
+    for (size_t i = 0; i + DIGEST <= keep->blobs.len; i += DIGEST, c->keep_known++)
+        hold(&c->blobs, keep->blobs.data + i);
+    c->keep_wanted = keep->version;
+    if (keep->more)
+        return;
+    c->keep_version = keep->version;
+    c->keep_known = 0;
+}
+
 static void send_report(struct cell *c) {
     static struct item items[PAGE_MAX];
     static Berth__ActualLrp *lrps[PAGE_MAX];
     Berth__Report report = BERTH__REPORT__INIT;
     Berth__Capacity left = BERTH__CAPACITY__INIT;
-    if (!c->report_open || c->under_way || (!c->queue && !c->full))
+    Berth__Holdings holdings = BERTH__HOLDINGS__INIT;
+    Berth__Keep keep = BERTH__KEEP__INIT;
+    if (!c->report_open || c->under_way)
+        return;
+    if (!add_layers(c, &report, &holdings, &keep) && !c->queue && !c->full)
         return;
     size_t n = 0;
     while (c->queue && n < MIN(PAGE_MAX, PAGE_BYTES / LRP_BYTES)) {
@@ -377,6 +463,8 @@ static void send_report(struct cell *c) {
         c->full = false;
     c->under_way =
         bus_conversation_request(c->report, &report.base, BUS_REPORT_TIMEOUT_MS, NULL) == 0;
+    if (c->under_way)
+        layers_told(c);
 }
 
 static void on_report_open(void *data, const Berth__HelloAck *ack) {
@@ -385,6 +473,7 @@ static void on_report_open(void *data, const Berth__HelloAck *ack) {
     c->report_open = true;
     c->home->counts->sessions++;
     c->home->counts->cells_open += c->watch_open;
+    c->all_held_told = false;
     report_restart(c);
     send_report(c);
 }
@@ -410,6 +499,8 @@ static void on_report_reply(void *data, const ProtobufCMessage *msg) {
         }
     }
     c->page_n = 0;
+    if (ack->keep)
+        hear_keep(c, ack->keep);
     if (ack->want_full)
         report_restart(c);
     send_report(c);
@@ -489,6 +580,11 @@ static void on_watch_reply(void *data, const ProtobufCMessage *msg) {
     }
     if (c->in_full && r->to != 0 && !r->more)
         end_full_set(c);
+    if (r->keep_version && r->keep_version != c->keep_wanted) {
+        c->keep_wanted = r->keep_version;
+        c->keep_known = 0;
+        report_soon(c);
+    }
     send_watch(c);
 }
 

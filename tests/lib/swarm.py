@@ -7,12 +7,15 @@
 """
 import collections
 import concurrent.futures
+import hashlib
 import http.client
 import json
 import os
 import pathlib
+import platform
 import random
 import re
+import ssl
 import subprocess
 import sys
 import threading
@@ -21,6 +24,7 @@ import time
 sys.path.insert(0, os.path.dirname(__file__))
 from cf import Api, Unanswered  # noqa: E402
 
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 SIZES = (32, 32, 64, 64, 64, 64, 128, 128, 256)  # MB of memory of an instance
 MEAN_MB = sum(SIZES) / len(SIZES)
 
@@ -109,13 +113,52 @@ class Cluster:
         status, body = self.api.call("PATCH", "/v3/feature_flags/diego_docker", {"enabled": on})
         assert status == 200, body
 
-    def make_apps(self, count, instances):
+    def push_images(self, count):
+        """Of five layers each, four of them shared by some; nobody will fetch what is in them."""
+        tls = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
+        c = http.client.HTTPSConnection("127.0.0.1", self.port, context=tls, timeout=60)
+        pushed = {}
+
+        def ask(method, path, body=None, **headers):
+            c.request(method, path, body, headers)
+            answer = c.getresponse()
+            text = answer.read()
+            if answer.status not in (201, 202):
+                sys.exit(f"{method} {path}: {answer.status} {text[:300]!r}")
+            return answer
+
+        def blob(data, kind):
+            digest = "sha256:" + hashlib.sha256(data).hexdigest()
+            if digest not in pushed:
+                to = ask("POST", "/v2/scale/app/blobs/uploads/", b"").headers["Location"].partition(f":{self.port}")[2]
+                ask("PUT", f"{to}&digest={digest}", data, **{"Content-Type": "application/octet-stream"})
+                pushed[digest] = {"mediaType": f"application/vnd.oci.image.{kind}", "digest": digest,
+                                  "size": len(data)}
+            return pushed[digest]
+
+        def tree(data):
+            return "sha256:" + hashlib.sha256(b"tree of " + data).hexdigest()
+
+        for i in range(count):
+            contents = [f"base {i % 20} layer {k}".encode() for k in range(4)] + [f"image {i}".encode()]
+            layers = [blob(data, "layer.v1.tar+gzip") for data in contents]
+            config = blob(json.dumps({
+                "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()), "os": "linux",
+                "config": {"Cmd": ["/bin/app"], "ExposedPorts": {"8080/tcp": {}}, "Env": ["PATH=/bin"]},
+                "rootfs": {"type": "layers", "diff_ids": [tree(data) for data in contents]}}).encode(), "config.v1+json")
+            kind = "application/vnd.oci.image.manifest.v1+json"
+            ask("PUT", f"/v2/scale/app/manifests/image-{i}", json.dumps({
+                "schemaVersion": 2, "mediaType": kind, "config": config, "layers": layers}), **{"Content-Type": kind})
+        c.close()
+
+    def make_apps(self, count, instances, images=1):
         """Each with a route, staged and started. Their guids, which are their web processes' too."""
         space = self.api.list("/v3/spaces")[0]["guid"]
-        image = f"127.0.0.1:{self.port}/scale/app:latest"
+        self.push_images(images)
+        image = [f"127.0.0.1:{self.port}/scale/app:image-{i}" for i in range(images)]
         self.flag(True)
         for first in range(0, count, 100):
-            apps = [{"name": f"app-{i}", "docker": {"image": image}, "instances": instances,
+            apps = [{"name": f"app-{i}", "docker": {"image": image[i % images]}, "instances": instances,
                      "memory": f"{SIZES[i % len(SIZES)]}M", "disk_quota": "64M",
                      "routes": [{"route": f"app-{i}.apps.test"}]} for i in range(first, min(first + 100, count))]
             answer = self.api.raw("POST", f"/v3/spaces/{space}/actions/apply_manifest",
@@ -123,14 +166,16 @@ class Cluster:
                                   {"Authorization": "bearer " + self.api.token, "Content-Type": "application/x-yaml"})
             if answer.status != 202:
                 sys.exit(f"apply_manifest: {answer.status} {answer.text[:500]!r}")
-        guids = [a["guid"] for a in self.api.list("/v3/apps")]
+        numbers = {a["guid"]: int(a["name"].removeprefix("app-")) for a in self.api.list("/v3/apps")}
+        guids = list(numbers)
         local = threading.local()
 
         def start(guid):
             if not hasattr(local, "api"):
                 local.api = Api(f"https://127.0.0.1:{self.port + 1}", str(self.folder / "ca.pem"), timeout=60)
                 local.api.token = self.api.token
-            status, body = local.api.call("PUT", f"/v2/apps/{guid}", {"docker_image": image, "state": "STARTED"})
+            status, body = local.api.call("PUT", f"/v2/apps/{guid}", {"docker_image": image[numbers[guid] % images],
+                                                                         "state": "STARTED"})
             return None if status == 201 else f"{status} {body}"
 
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -244,7 +289,7 @@ class Asker:
                 self.stopping.wait(self.pause)
                 self.ask(api, "package", "POST", "/v3/packages", {
                     "type": "docker", "relationships": {"app": {"data": {"guid": app["guid"]}}},
-                    "data": {"image": f"127.0.0.1:{self.cluster.port}/scale/app:latest"}})
+                    "data": {"image": f"127.0.0.1:{self.cluster.port}/scale/app:image-0"}})
                 self.stopping.wait(self.pause)
                 self.ask(api, "delete", "DELETE", f"/v3/apps/{app['guid']}")
             self.stopping.wait(self.pause)

@@ -1,15 +1,12 @@
 # shellcheck shell=bash
 # swarm.sh - what a test with tests/lib/swarm.py needs on disk and beside it: source it after registry.sh.
 #
-#   swarm_stage DIR PORT    a CA and certificates in DIR, a registry on PORT with IMAGE in it
-#                           (REGISTRY_PID), DIR/controller.ini for a controller on PORT+1 ... PORT+4
+#   swarm_stage DIR PORT    a CA and certificates in DIR, a registry on PORT (REGISTRY_PID), DIR/controller.ini for a
+#                           controller on PORT+1 ... PORT+4
 
 swarm_stage() {
     local dir=$1 port=$2
     make_ca "$dir" && make_cert "$dir" api && make_cert "$dir" registry && start_registry "$dir" "$port" || return 1
-    make_image "$dir/layout" latest --file /bin/app=x --cmd '["/bin/app"]' --expose 8080/tcp >"$dir/image.log" 2>&1 ||
-        { cat "$dir/image.log"; return 1; }
-    push_image "$dir" "$dir/layout" latest "127.0.0.1:$port/scale/app:latest" || return 1
     cat >"$dir/controller.ini" <<INI
 state_dir = $dir/state
 api_listen = 127.0.0.1:$((port + 1))
