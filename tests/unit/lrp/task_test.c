@@ -317,6 +317,29 @@ START_TEST(a_forgotten_task_is_stopped_and_not_noted_any_more) {
 }
 END_TEST
 
+START_TEST(a_cell_that_is_emptied_gets_no_task_and_ends_none) {
+    start(2, 1000);
+    struct sim_task *t = cluster_run_task(&c, 100);
+    cluster_run(&c, 4);
+    char first[16];
+    snprintf(first, sizeof first, "%s", t->cell_id);
+    c.cells[first[5] - '0'].evacuating = true;
+    cluster_run(&c, 2); /* it says so */
+    struct sim_task *others[4];
+    for (int i = 0; i < 4; i++)
+        others[i] = cluster_run_task(&c, 100);
+    cluster_run(&c, 40);
+    ck_assert_int_eq(t->state, LRP_TASK_RUNNING);
+    ck_assert_str_eq(t->cell_id, first);
+    for (int i = 0; i < 4; i++)
+        ck_assert_str_ne(others[i]->cell_id, first);
+    finish(t, true);
+    cluster_run(&c, 4);
+    ck_assert_int_eq(t->state, LRP_TASK_SUCCEEDED);
+    stop();
+}
+END_TEST
+
 START_TEST(tasks_and_apps_share_the_room_and_nothing_else) {
     start(1, 300);
     cluster_desire(&c, "p", "v1", 2, 100);
@@ -513,5 +536,6 @@ RUN_TESTS("lrp/task", a_task_runs_once_and_its_success_is_noted, a_task_that_fai
           a_canceled_task_that_ended_by_itself_before_is_told_as_it_ended,
           a_cancel_survives_a_restart_of_the_controller,
           a_forgotten_task_is_stopped_and_not_noted_any_more,
+          a_cell_that_is_emptied_gets_no_task_and_ends_none,
           tasks_and_apps_share_the_room_and_nothing_else,
           no_task_is_begun_twice_or_forgotten_whatever_dies)
