@@ -228,6 +228,7 @@ uint64_t place_tasks(struct lrp *l, uint64_t now_ms) {
     uint64_t next = NEVER;
     const struct image *marked_image = NULL;
     struct task *t, *tmp;
+    size_t looks = 0;
     if (!l->complete)
         return NEVER;
     l->mark++;
@@ -236,6 +237,8 @@ uint64_t place_tasks(struct lrp *l, uint64_t now_ms) {
             next = MIN(next, t->retry_at_ms);
             continue;
         }
+        if (looks >= PLACE_LOOKS)
+            return now_ms; /* the rest in the next convergence */
         struct need need = {t->desired->memory_mb, t->desired->disk_mb};
         const struct misfit *known = known_misfit(failed, failed_n, &need);
         struct misfit misfit = {.need = need};
@@ -244,6 +247,7 @@ uint64_t place_tasks(struct lrp *l, uint64_t now_ms) {
             if (marked_image != t->desired->image)
                 image_mark_held(l, t->desired->image, HELD_AT_ALL);
             marked_image = t->desired->image;
+            looks += PLACE_COST + l->cell_count;
             c = pick(l, t->avoid, &need, marked_image, &misfit);
         }
         if (c) {
