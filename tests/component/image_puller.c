@@ -1,11 +1,14 @@
 /* image_puller - drives cell/image from a shell: looks images up and pulls them as a cell would.
  *
  *   image_puller [-c NAME KEY VALUE]... [-u USER PASSWORD] [-t LAYERS_AT_A_TIME] [-r]
- *                [-l MAX_LAYER_BYTES] [-n MAX_ENTRIES] DIR REF...
+ *                [-l MAX_LAYER_BYTES] [-n MAX_ENTRIES] [-p PORT] [-g PORT] DIR REF...
  *
  * -c is one key of the configuration's [registry NAME]; -r repeats all pulls, which then need no
- * registry. All REFs are pulled side by side. Prints "image REF", then a line "layer PATH" for each
- * layer, lowest first; on failure "error CODE: text" to stderr, and the exit status is 1. */
+ * registry. -p keeps the blobs, and fetches them from another one that gives them on 127.0.0.1:PORT
+ * (0: there is none); -g keeps them and gives them on PORT, when all is pulled, until the end of
+ * standard input. All REFs are pulled side by side. Prints "image REF", then a line "layer PATH"
+ * for each layer, lowest first; on failure "error CODE: text" to stderr, and the exit status is 1.
+ */
 #include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
@@ -13,6 +16,9 @@
 #include <unistd.h>
 
 #include "cell/image/image.h"
+#include "cell/image/peer_server.h"
+#include "cell/image/peers.h"
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/http/client.h"
@@ -41,7 +47,14 @@ struct puller {
     struct one refs[MAX_REFS];
     size_t count;
     bool repeat;
+    bool has_peers;
+    uint16_t from_port, give_port;
+    struct peers *peers;
 };
+
+/* Givers and takers of this program are of one cluster. */
+static const uint8_t token_secret[BUS_KEY_SIZE] = "image_puller",
+                     token_nonce[TOKEN_NONCE_SIZE] = "image_puller";
 
 static void on_progress(void *data, uint64_t done_bytes, uint64_t total_bytes) {
     (void)data, (void)done_bytes, (void)total_bytes;
@@ -136,12 +149,44 @@ static int report(struct puller *p) {
     return status;
 }
 
+static void on_ask(void *data, const uint8_t blob[TOKEN_BLOB_SIZE]) {
+    struct puller *p = data;
+    struct peer_place place = {.address = "127.0.0.1", .port = p->from_port};
+    struct token token = {.expires_ms = clock_mono_ms() + TOKEN_TTL_MS};
+    memcpy(token.blob, blob, sizeof token.blob);
+    bool known = p->from_port && token_make(token_secret, token_nonce, &token, place.token) == 0;
+    peers_located(p->peers, blob, &place, known);
+}
+
+static int give(struct puller *p, struct error *err) {
+    struct peer_server_config config = {.address = "127.0.0.1",
+                                        .port = p->give_port,
+                                        .rate = 1ull << 40,
+                                        .blobs_fd = image_store_blobs_fd(p->store)};
+    _cleanup_(peer_server_freep) struct peer_server *server = NULL;
+    char end;
+    memcpy(config.key, token_secret, sizeof config.key);
+    memcpy(config.nonce, token_nonce, sizeof config.nonce);
+    int r = peer_server_new(&server, &config, err);
+    if (r < 0)
+        return r;
+    puts("giving");
+    fflush(stdout);
+    while (read(STDIN_FILENO, &end, 1) > 0)
+        ;
+    return 0;
+}
+
 static int run(struct puller *p, const char *dir) {
+    const struct peers_config peers_config = {.registries = p->config};
+    const struct peers_ops peers_ops = {on_ask, p};
     struct error err = {0};
     p->loop = event_base_new();
     int r = http_client_new(&p->http, p->loop, &err);
+    if (r == 0 && p->has_peers)
+        r = peers_new(&p->peers, p->loop, &peers_config, &peers_ops, &err);
     if (r == 0)
-        r = image_store_new(&p->store, p->loop, dir, p->config, NULL, &p->limits, &err);
+        r = image_store_new(&p->store, p->loop, dir, p->config, p->peers, &p->limits, &err);
     if (r < 0) {
         fprintf(stderr, "error %s: %s\n", strerrorname_np(-r), err.msg);
         return 1;
@@ -149,7 +194,12 @@ static int run(struct puller *p, const char *dir) {
     pull_all(p);
     if (p->repeat)
         pull_all_again(p);
-    return report(p);
+    int status = report(p);
+    if (status == 0 && p->give_port && give(p, &err) < 0) {
+        fprintf(stderr, "error %s: %s\n", strerrorname_np(-err.code), err.msg);
+        return 1;
+    }
+    return status;
 }
 
 static void fini(struct puller *p) {
@@ -158,6 +208,7 @@ static void fini(struct puller *p) {
         registry_image_free(p->refs[i].image);
     }
     image_store_free(p->store);
+    peers_free(p->peers);
     http_client_free(p->http);
     if (p->loop)
         event_base_free(p->loop);
@@ -166,7 +217,7 @@ static void fini(struct puller *p) {
 
 static int usage(void) {
     fputs("usage: image_puller [-c NAME KEY VALUE]... [-u USER PASSWORD] [-t N] [-r] [-l BYTES] "
-          "[-n ENTRIES] DIR REF...\n",
+          "[-n ENTRIES] [-p PORT] [-g PORT] DIR REF...\n",
           stderr);
     return 2;
 }
@@ -197,6 +248,10 @@ int main(int argc, char **argv) {
             p.limits.threads = (unsigned)strtoul(argv[++at], NULL, 10);
         } else if (str_eq(option, "-l") && left >= 1) {
             p.limits.max_layer_bytes = strtoull(argv[++at], NULL, 10);
+        } else if ((str_eq(option, "-p") || str_eq(option, "-g")) && left >= 1) {
+            uint16_t port = (uint16_t)strtoul(argv[++at], NULL, 10);
+            *(option[1] == 'p' ? &p.from_port : &p.give_port) = port;
+            p.has_peers = true;
         } else if (str_eq(option, "-n") && left >= 1) {
             p.limits.max_entries = strtoull(argv[++at], NULL, 10);
         } else {
