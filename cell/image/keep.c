@@ -16,7 +16,7 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 
-#define FIRST_WAIT_MS 5000 /* after a failure; doubled */
+#define FIRST_WAIT_MS 1000 /* after a failure; doubled */
 #define DOUBLINGS     6
 #define LOOK_MS       1000 /* while something is missing */
 
