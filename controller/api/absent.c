@@ -40,6 +40,21 @@ int get_absent(struct call *c) {
     return fail_plain(c, CC_RESOURCE_NOT_FOUND);
 }
 
+int reply_no_relation(struct call *c, const char *things) {
+    static const struct field guid_field[] = {{.name = "guid", .kind = FIELD_TEXT}};
+    static const struct field fields[] = {{.name = "data",
+                                           .kind = FIELD_OBJECT,
+                                           .required = true,
+                                           .nullable = true,
+                                           .fields = guid_field,
+                                           .field_count = ARRAY_SIZE(guid_field)}};
+    if (body_check_all(c, fields) < 0)
+        return -1;
+    if (body_text(c->json, "data.guid"))
+        return fail_invalid(c, "This platform has no %s.", things);
+    return reply_json(c, 200, json_pack("{s:n}", "data"));
+}
+
 /* The routing API's only list that the CLIs read: no TCP routes, no router groups. */
 int list_router_groups(struct call *c) {
     return reply_json(c, 200, json_array());

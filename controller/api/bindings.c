@@ -8,11 +8,13 @@
 #define VCAP_MAX (120 * 1024)
 
 static json_t *binding_json(struct call *c, const struct binding_row *b) {
-    json_t *links = json_pack(
-        "{s:o,s:o,s:o,s:o}", "self", json_link(c, "/v3/service_credential_bindings/%s", b->guid),
-        "details", json_link(c, "/v3/service_credential_bindings/%s/details", b->guid),
-        "service_instance", json_link(c, "/v3/service_instances/%s", b->service_guid), "app",
-        json_link(c, "/v3/apps/%s", b->app_guid));
+    json_t *links =
+        json_pack("{s:o,s:o,s:o,s:o,s:o}", "self",
+                  json_link(c, "/v3/service_credential_bindings/%s", b->guid), "parameters",
+                  json_link(c, "/v3/service_credential_bindings/%s/parameters", b->guid), "details",
+                  json_link(c, "/v3/service_credential_bindings/%s/details", b->guid),
+                  "service_instance", json_link(c, "/v3/service_instances/%s", b->service_guid),
+                  "app", json_link(c, "/v3/apps/%s", b->app_guid));
     return json_pack("{s:s,s:o,s:o,s:o,s:s,s:o,s:{s:o,s:o},s:o,s:o}", "guid", b->guid, "created_at",
                      json_time(b->created_ns), "updated_at", json_time(b->updated_ns), "name",
                      json_text_or_null(b->name), "type", "app", "last_operation",

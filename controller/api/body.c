@@ -58,7 +58,7 @@ static bool is_blank(const struct call *c) {
 }
 
 int body_parse(struct call *c, bool optional) {
-    if (is_blank(c) && optional) {
+    if (is_blank(c) && (optional || str_starts(c->path, "/v3/"))) {
         c->json = json_object();
         return c->json ? 0 : fail_no_memory(c);
     }

@@ -258,6 +258,7 @@ int old_version_process(struct call *c, const struct old_version_row *old,
     memcpy(ret->old_of, old->process_guid, GUID_SIZE);
     memcpy(ret->guid, old->guid, GUID_SIZE);
     memcpy(ret->version, old->version, GUID_SIZE);
+    memcpy(ret->revision_guid, old->revision_guid, GUID_SIZE);
     ret->created_ns = old->created_ns;
     ret->rolling = false;
     return 0;

@@ -10,6 +10,13 @@ json_t *domain_json(struct call *c, const struct domain_row *d) {
     json_t *links =
         json_pack("{s:o,s:o}", "self", json_link(c, "/v3/domains/%s", d->guid),
                   "route_reservations", json_link(c, "/v3/domains/%s/route_reservations", d->guid));
+    if (links && d->org_guid[0] &&
+        (json_object_set_new(links, "organization",
+                             json_link(c, "/v3/organizations/%s", d->org_guid)) ||
+         json_object_set_new(
+             links, "shared_organizations",
+             json_link(c, "/v3/domains/%s/relationships/shared_organizations", d->guid))))
+        return json_decref(links), NULL;
     return json_pack("{s:s,s:o,s:o,s:s,s:b,s:n,s:[s],s:o,s:{s:o,s:{s:[]}},s:o}", "guid", d->guid,
                      "created_at", json_time(d->created_ns), "updated_at", json_time(d->updated_ns),
                      "name", d->name, "internal", d->internal, "router_group",

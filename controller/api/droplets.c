@@ -8,6 +8,8 @@ static json_t *droplet_json(struct call *c, const struct droplet_row *d) {
         json_pack("{s:o,s:o,s:o}", "self", json_link(c, "/v3/droplets/%s", d->guid), "app",
                   json_link(c, "/v3/apps/%s", d->app_guid), "assign_current_droplet",
                   json_link(c, "/v3/apps/%s/relationships/current_droplet", d->app_guid));
+    json_object_set_new(json_object_get(links, "assign_current_droplet"), "method",
+                        json_string("PATCH"));
     if (links && d->package_guid[0] &&
         json_object_set_new(links, "package", json_link(c, "/v3/packages/%s", d->package_guid)))
         return json_decref(links), NULL;

@@ -396,6 +396,7 @@ const struct endpoint endpoints[] = {
     {"GET",    "/v2/service_instances/:guid", ACCESS_READ, BODY_NONE, get_v2_service},
     {"DELETE", "/v2/service_instances/:guid", ACCESS_WRITE, BODY_NONE, delete_v2_service},
     {"GET",    "/v2/service_instances/:guid/service_keys", ACCESS_READ, BODY_NONE, list_v2_service_keys},
+    {"GET",    "/v2/service_keys",          ACCESS_READ, BODY_NONE, list_v2_nothing},
     {"GET",    "/v2/service_bindings",      ACCESS_READ, BODY_NONE, list_v2_bindings},
     {"POST",   "/v2/service_bindings",      ACCESS_OPERATE, BODY_JSON, create_v2_binding},
     {"GET",    "/v2/service_bindings/:guid", ACCESS_READ, BODY_NONE, get_v2_binding},

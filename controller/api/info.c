@@ -30,6 +30,7 @@ int get_root(struct call *c) {
 
 int get_v3(struct call *c) {
     static const char *const names[] = {
+        "app_usage_events",
         "apps",
         "audit_events",
         "buildpacks",
@@ -55,6 +56,7 @@ int get_v3(struct call *c) {
         "service_offerings",
         "service_plans",
         "service_route_bindings",
+        "service_usage_events",
         "spaces",
         "space_quotas",
         "stacks",
@@ -69,13 +71,14 @@ int get_v3(struct call *c) {
 }
 
 int get_v3_info(struct call *c) {
-    return reply_json(c, 200,
-                      json_pack("{s:s,s:{s:s,s:s},s:{},s:s,s:s,s:i,s:s,s:{s:o,s:{s:s}}}", "build",
-                                BERTH_VERSION, "cli_version", "minimum", "", "recommended", "",
-                                "custom", "description",
-                                "Berth runs Docker images the Cloud Foundry way", "name", "berth",
-                                "version", 0, "osbapi_version", "2.15", "links", "self",
-                                json_link(c, "/v3/info"), "support", "href", ""));
+    return reply_json(
+        c, 200,
+        json_pack("{s:s,s:{s:s,s:s},s:{},s:s,s:s,s:i,s:s,s:{s:b,s:i,s:i},s:{s:o,s:{s:s}}}", "build",
+                  BERTH_VERSION, "cli_version", "minimum", "", "recommended", "", "custom",
+                  "description", "Berth runs Docker images the Cloud Foundry way", "name", "berth",
+                  "version", 0, "osbapi_version", "2.15", "rate_limits", "enabled", 0,
+                  "general_limit", 0, "reset_interval_in_minutes", 0, "links", "self",
+                  json_link(c, "/v3/info"), "support", "href", ""));
 }
 
 int get_v2_info(struct call *c) {

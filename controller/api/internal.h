@@ -49,7 +49,7 @@ enum access {
 
 enum body_kind {
     BODY_NONE,     /* ignored */
-    BODY_JSON,     /* an object; empty is an error */
+    BODY_JSON,     /* an object; empty is {} in v3 (cc), an error elsewhere */
     BODY_OPTIONAL, /* an object, or empty */
     BODY_RAW,      /* the handler reads call.body */
 };

@@ -142,14 +142,11 @@ int delete_org(struct call *c) {
     return reply_job(c, "organization.delete");
 }
 
-/* There are no isolation segments: only "none" can be set. */
 int update_org_no_relation(struct call *c) {
     _cleanup_(org_row_fini) struct org_row org = {0};
     if (load_org(c, c->params[0], NEED_WRITE, &org) < 0)
         return -1;
-    if (json_object_size(json_object_get(c->json, "data")))
-        return fail_invalid(c, "This platform has no isolation segments.");
-    return reply_json(c, 200, json_pack("{s:n}", "data"));
+    return reply_no_relation(c, "isolation segments");
 }
 
 int get_org_no_relation(struct call *c) {
@@ -176,11 +173,17 @@ static json_t *quota_json(struct call *c) {
 }
 
 int list_quotas(struct call *c) {
-    struct listing l = {.page = 1, .per_page = PER_PAGE_DEFAULT};
-    const char *names = call_query(c, "names");
-    if (names && !str_eq(names, "default"))
-        return reply_empty_list(c);
-    return reply_list(c, &l, 1, json_pack("[o]", quota_json(c)), NULL);
+    static const char *const filters[] = {"guids", "names", NULL};
+    static const char *const also[] = {"organization_guids", NULL}; /* all have it */
+    _cleanup_(listing_fini) struct listing l = {0};
+    if (listing_parse(c, &l, filters, also) < 0)
+        return -1;
+    bool shown = true;
+    for (size_t i = 0; i < l.query.filter_count; i++)
+        shown &= query_lists(c, l.filters[i].key,
+                             str_eq(l.filters[i].key, "guids") ? QUOTA_GUID : "default");
+    json_t *list = shown && l.page == 1 ? json_pack("[o]", quota_json(c)) : json_array();
+    return reply_list(c, &l, shown, list, NULL);
 }
 
 int get_quota(struct call *c) {

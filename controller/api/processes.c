@@ -46,14 +46,15 @@ static json_t *process_json(struct call *c, const struct process_row *p, bool in
         return json_decref(health), NULL;
     json_t *ready =
         check_json(p->ready_type, p->ready_endpoint, p->ready_invocation_s, p->ready_interval_s);
-    return json_pack("{s:s,s:o,s:o,s:s,s:s,s:o,s:n,s:I,s:I,s:I,s:I,s:o,s:o,s:{s:o,s:n},s:o,s:o}",
+    return json_pack("{s:s,s:o,s:o,s:s,s:s,s:o,s:n,s:I,s:I,s:I,s:I,s:o,s:o,s:{s:o,s:o},s:o,s:o}",
                      "guid", p->guid, "created_at", json_time(p->created_ns), "updated_at",
                      json_time(p->updated_ns), "type", p->type, "version", p->version, "command",
                      json_text_or_null(command), "user", "instances", (json_int_t)p->instances,
                      "memory_in_mb", (json_int_t)p->memory_mb, "disk_in_mb", (json_int_t)p->disk_mb,
                      "log_rate_limit_in_bytes_per_second", (json_int_t)p->log_rate, "health_check",
                      health, "readiness_health_check", ready, "relationships", "app",
-                     json_relation(p->app_guid), "revision", "metadata",
+                     json_relation(p->app_guid), "revision",
+                     *p->revision_guid ? json_relation(p->revision_guid) : json_null(), "metadata",
                      json_metadata(p->labels, p->annotations), "links", process_links(c, p));
 }
 

@@ -43,6 +43,8 @@ void url_encode(struct strbuf *out, const char *s) {
 }
 
 int query_parse(struct call *c) {
+    if (strstr(c->query, "%00"))
+        return fail(c, CC_BAD_QUERY_PARAMETER, "The query must not hold a NUL");
     for (const char *p = c->query; *p;) {
         size_t n = strcspn(p, "&");
         size_t key_n = strcspn(p, "=&");
@@ -290,7 +292,14 @@ int reply_list(struct call *c, const struct listing *l, uint64_t total, json_t *
     return reply_json(c, 200, body);
 }
 
+/* Its filters are not known: what else is asked for finds nothing either way. */
 int reply_empty_list(struct call *c) {
     struct listing l = {.page = 1, .per_page = PER_PAGE_DEFAULT};
-    return reply_list(c, &l, 0, json_array(), NULL);
+    const char *page = call_query(c, "page"), *per_page = call_query(c, "per_page");
+    if ((page && parse_count(c, "Page", page, PAGE_MAX, &l.page) < 0) ||
+        (per_page && parse_count(c, "Per page", per_page, PER_PAGE_MAX, &l.per_page) < 0))
+        return -1;
+    /* who asks for related resources looks into what holds them */
+    json_t *included = call_query(c, "include") ? json_object() : NULL;
+    return reply_list(c, &l, 0, json_array(), included);
 }

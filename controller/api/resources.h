@@ -272,6 +272,8 @@ int binding_remove(struct call *c, const struct binding_row *b);
 int binding_create(struct call *c, const struct app_row *app, const struct service_row *service,
                    struct binding_row *b);
 /* env_groups.c: "running" or "staging", a JSON object. */
+/* absent.c: a relation to one of `things`, which there are none of: only null can be set. */
+int reply_no_relation(struct call *c, const char *things);
 json_t *env_group(struct call *c, const char *name);
 bool env_group_known(const char *name);
 /* These variables and no others. */

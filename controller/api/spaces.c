@@ -191,14 +191,11 @@ int update_space_feature(struct call *c) {
  * ---------------------------------------------------------------------------
  */
 
-/* There are no isolation segments: only "none" can be set. */
 int update_space_no_relation(struct call *c) {
     _cleanup_(space_row_fini) struct space_row space = {0};
     if (load_space(c, c->params[0], NEED_WRITE, &space) < 0)
         return -1;
-    if (json_object_size(json_object_get(c->json, "data")))
-        return fail_invalid(c, "This platform has no isolation segments.");
-    return reply_json(c, 200, json_pack("{s:n}", "data"));
+    return reply_no_relation(c, "isolation segments");
 }
 
 int get_space_no_relation(struct call *c) {

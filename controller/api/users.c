@@ -134,12 +134,16 @@ int delete_user(struct call *c) {
  */
 
 static json_t *role_json(struct call *c, const struct role_row *r) {
-    return json_pack("{s:s,s:o,s:o,s:s,s:{s:o,s:o,s:o},s:{s:o,s:o}}", "guid", r->guid, "created_at",
-                     json_time(r->created_ns), "updated_at", json_time(r->updated_ns), "type",
-                     r->type, "relationships", "user", json_relation(r->user_guid), "space",
+    bool in_space = r->space_guid[0];
+    return json_pack("{s:s,s:o,s:o,s:s,s:{s:o,s:o,s:o},s:{s:o,s:o,s:o}}", "guid", r->guid,
+                     "created_at", json_time(r->created_ns), "updated_at", json_time(r->updated_ns),
+                     "type", r->type, "relationships", "user", json_relation(r->user_guid), "space",
                      json_relation(r->space_guid), "organization", json_relation(r->org_guid),
                      "links", "self", json_link(c, "/v3/roles/%s", r->guid), "user",
-                     json_link(c, "/v3/users/%s", r->user_guid));
+                     json_link(c, "/v3/users/%s", r->user_guid),
+                     in_space ? "space" : "organization",
+                     json_link(c, in_space ? "/v3/spaces/%s" : "/v3/organizations/%s",
+                               in_space ? r->space_guid : r->org_guid));
 }
 
 static const char *const role_also[] = {"include=user", "include=space", "include=organization",

@@ -70,6 +70,7 @@ static const struct column process_columns[] = {
     COLUMN(process_row, COLUMN_U64, rolled),
     COLUMN_METADATA(process_row),
     COLUMN_READ(process_row, COLUMN_GUID, space_guid, "a.space_guid"),
+    COLUMN_READ(process_row, COLUMN_GUID, revision_guid, "a.revision_guid"),
 };
 
 static const struct filter process_filters[] = {

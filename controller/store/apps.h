@@ -45,7 +45,8 @@ struct process_row {
     bool rolling;    /* this version takes the place of others: old_version rows, deployments.h */
     uint64_t rolled; /* while `rolling`: how many of `instances` are wanted of it by now */
     char *labels, *annotations;
-    char space_guid[GUID_SIZE]; /* read only */
+    char space_guid[GUID_SIZE];    /* read only */
+    char revision_guid[GUID_SIZE]; /* read only; the app's */
     /* Set by who shows an old version as a process (guid is then the old_version row's): the
      * process whose version it is. Not a column. */
     char old_of[GUID_SIZE];

@@ -85,22 +85,28 @@ static int parse_count(struct call *c, const char *key, uint64_t max, uint64_t *
     return 0;
 }
 
-int v2_list_parse(struct call *c, struct listing *l, const struct v2_filter *filters) {
+int v2_pages_parse(struct call *c, struct listing *l) {
     l->page = 1;
     l->per_page = V2_PAGE_DEFAULT;
+    if (parse_count(c, "page", 1000000000, &l->page) < 0 ||
+        parse_count(c, "results-per-page", V2_PAGE_MAX, &l->per_page) < 0)
+        return -1;
+    l->query.limit = l->per_page;
+    l->query.offset = (l->page - 1) * l->per_page;
+    return 0;
+}
+
+int v2_list_parse(struct call *c, struct listing *l, const struct v2_filter *filters) {
     l->query.filters = l->filters;
     for (size_t i = 0; i < c->query_count; i++)
         if (str_eq(c->queries[i].key, "q") &&
             parse_conditions(c, l, filters, c->queries[i].value) < 0)
             return -1;
-    if (parse_count(c, "page", 1000000000, &l->page) < 0 ||
-        parse_count(c, "results-per-page", V2_PAGE_MAX, &l->per_page) < 0)
+    if (v2_pages_parse(c, l) < 0)
         return -1;
     if (str_eq(call_query(c, "order-by"), "name") && has_names(filters))
         l->query.order = "name";
     l->query.descending = str_eq(call_query(c, "order-direction"), "desc");
-    l->query.limit = l->per_page;
-    l->query.offset = (l->page - 1) * l->per_page;
     l->query.count = true;
     l->query.visible_to = visible_to(c);
     return 0;

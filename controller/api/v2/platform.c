@@ -177,8 +177,8 @@ int get_v2_stack(struct call *c) {
 }
 
 int list_v2_nothing(struct call *c) {
-    struct listing l = {.page = 1, .per_page = V2_PAGE_DEFAULT};
-    return v2_list_reply(c, &l, 0, json_array());
+    struct listing l = {0}; /* whatever its filters are */
+    return v2_pages_parse(c, &l) < 0 ? -1 : v2_list_reply(c, &l, 0, json_array());
 }
 
 /* What else v2 can make and this platform does not have, in words for the CLI's user. */

@@ -166,11 +166,15 @@ int get_v2_route(struct call *c) {
 int list_v2_route_apps(struct call *c) {
     _cleanup_(route_row_fini) struct route_row r = {0};
     _cleanup_(related_fini) struct related related = {0};
-    struct listing l = {.page = 1, .per_page = LIST_VALUES_MAX};
-    if (v2_load_route(c, c->params[0], NEED_READ, &r) < 0 || load_related(c, &r, 1, &related) < 0)
+    struct listing l = {0};
+    if (v2_load_route(c, c->params[0], NEED_READ, &r) < 0 || v2_pages_parse(c, &l) < 0 ||
+        load_related(c, &r, 1, &related) < 0)
         return -1;
-    json_t *apps = json_object_get(related.apps, r.guid);
-    return v2_list_reply(c, &l, json_array_size(apps), apps ? json_incref(apps) : json_array());
+    json_t *apps = json_object_get(related.apps, r.guid), *shown = json_array();
+    for (uint64_t i = l.query.offset; i < json_array_size(apps) && i - l.query.offset < l.per_page;
+         i++)
+        json_array_append(shown, json_array_get(apps, i));
+    return v2_list_reply(c, &l, json_array_size(apps), shown);
 }
 
 /* --- creating and deleting

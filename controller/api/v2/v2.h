@@ -22,9 +22,11 @@
 struct v2_filter {
     const char *name, *key;
 };
-/* Reads q, page, results-per-page, order-by, order-direction; other parameters mean nothing here.
+/* Reads page, results-per-page, q, order-by, order-direction; other parameters mean nothing here.
  * Finish with listing_fini(). */
 int v2_list_parse(struct call *c, struct listing *l, const struct v2_filter *filters);
+/* The first two alone. */
+int v2_pages_parse(struct call *c, struct listing *l);
 /* The envelope; takes `resources`. */
 int v2_list_reply(struct call *c, const struct listing *l, uint64_t total, json_t *resources);
 /* A list of one thing that goes by `name`, or of nothing when another name is asked for. */

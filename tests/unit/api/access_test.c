@@ -1,7 +1,7 @@
 /* access_test.c - each role on each endpoint: what may not be seen is 404, what may only be seen
  * 403, and the rest gets past the door. Who may what is written here once more, from Cloud
  * Foundry's documentation and not from access.c. */
-#include "tests/unit/api/harness.h"
+#include "tests/unit/api/world.h"
 
 #include "controller/store/flags.h"
 
@@ -31,149 +31,6 @@ static char letter_of(enum access access) {
         [ACCESS_WRITE] = 'w', [ACCESS_MANAGE] = 'm',
     };
     return letters[access];
-}
-
-/* --- a world: one object of each kind in a space of its own
- * -----------------------------------------
- */
-
-static char world_org[GUID_SIZE], world_space[GUID_SIZE], world_app[GUID_SIZE],
-    world_package[GUID_SIZE], world_droplet[GUID_SIZE], world_build[GUID_SIZE],
-    world_domain[GUID_SIZE], world_route[GUID_SIZE], world_service[GUID_SIZE],
-    world_binding[GUID_SIZE], world_role[GUID_SIZE], world_event[GUID_SIZE], world_task[GUID_SIZE];
-
-static void keep(struct answer a, char guid[GUID_SIZE]) {
-    ck_assert_msg(a.status == 201, "%d %s", a.status, a.text);
-    snprintf(guid, GUID_SIZE, "%s", text_at(&a, "guid"));
-    answer_fini(&a);
-}
-
-/* As the admin; %s of `format` are guids, ' stands for ". */
-__attribute__((format(printf, 3, 4))) static void make(char guid[GUID_SIZE], const char *url,
-                                                       const char *format, ...) {
-    char body[700];
-    va_list ap;
-    va_start(ap, format);
-    vsnprintf(body, sizeof body, format, ap);
-    va_end(ap);
-    keep(ask("POST", url, body), guid);
-}
-
-static void world_up(void) {
-    static unsigned n;
-    n++;
-    make(world_org, "/v3/organizations", "{'name':'org%u'}", n);
-    make(world_space, "/v3/spaces",
-         "{'name':'s','relationships':{'organization':{'data':{'guid':'%s'}}}}", world_org);
-    make(world_app, "/v3/apps", "{'name':'a','relationships':{'space':{'data':{'guid':'%s'}}}}",
-         world_space);
-    make(world_package, "/v3/packages",
-         "{'type':'docker','data':{'image':'x'},'relationships':{'app':{'data':{'guid':'%s'}}}}",
-         world_app);
-    make(world_build, "/v3/builds", "{'package':{'guid':'%s'}}", world_package);
-    char url[200], body[200];
-    snprintf(url, sizeof url, "/v3/builds/%s", world_build);
-    struct answer a = want(200, "GET", url, NULL);
-    snprintf(world_droplet, GUID_SIZE, "%s", text_at(&a, "droplet.guid"));
-    answer_fini(&a);
-    snprintf(url, sizeof url, "/v3/apps/%s/relationships/current_droplet", world_app);
-    snprintf(body, sizeof body, "{'data':{'guid':'%s'}}", world_droplet);
-    a = want(200, "PATCH", url, body);
-    answer_fini(&a);
-    snprintf(url, sizeof url, "/v3/apps/%s/tasks", world_app);
-    a = want(202, "POST", url, "{'command':'true'}");
-    snprintf(world_task, GUID_SIZE, "%s", text_at(&a, "guid"));
-    answer_fini(&a);
-    make(world_domain, "/v3/domains",
-         "{'name':'d%u.test','relationships':{'organization':{'data':{'guid':'%s'}}}}", n,
-         world_org);
-    make(world_route, "/v3/routes",
-         "{'host':'h','relationships':{'space':{'data':{'guid':'%s'}},"
-         "'domain':{'data':{'guid':'%s'}}}}",
-         world_space, world_domain);
-    make(world_service, "/v3/service_instances",
-         "{'type':'user-provided','name':'db','relationships':{'space':{'data':{'guid':'%s'}}}}",
-         world_space);
-    make(world_binding, "/v3/service_credential_bindings",
-         "{'type':'app','relationships':{'app':{'data':{'guid':'%s'}},"
-         "'service_instance':{'data':{'guid':'%s'}}}}",
-         world_app, world_service);
-    char ignored[GUID_SIZE];
-    make(ignored, "/v3/roles",
-         "{'type':'organization_user','relationships':{'user':{'data':{'username':'admin'}},"
-         "'organization':{'data':{'guid':'%s'}}}}",
-         world_org);
-    make(world_role, "/v3/roles",
-         "{'type':'space_auditor','relationships':{'user':{'data':{'username':'admin'}},"
-         "'space':{'data':{'guid':'%s'}}}}",
-         world_space);
-    snprintf(url, sizeof url, "/v3/audit_events?space_guids=%s&target_guids=%s", world_space,
-             world_app);
-    a = want(200, "GET", url, NULL);
-    snprintf(world_event, GUID_SIZE, "%s",
-             body_text(json_array_get(json_object_get(a.json, "resources"), 0), "guid"));
-    answer_fini(&a);
-}
-
-/* The object that a path's first parameter names; `in_org`: it lies in the org, not the space. */
-static const struct {
-    const char *prefix, *guid;
-    bool in_org;
-} objects[] = {
-    {"/v3/organizations/:", world_org, true},
-    {"/v3/spaces/:", world_space, false},
-    {"/v3/apps/:", world_app, false},
-    {"/v3/processes/:", world_app, false},
-    {"/v3/packages/:", world_package, false},
-    {"/v3/builds/:", world_build, false},
-    {"/v3/droplets/:", world_droplet, false},
-    {"/v3/routes/:", world_route, false},
-    {"/v3/domains/:", world_domain, true},
-    {"/v3/roles/:", world_role, false},
-    {"/v3/tasks/:", world_task, false},
-    {"/v3/service_instances/:", world_service, false},
-    {"/v3/service_credential_bindings/:", world_binding, false},
-    {"/v3/audit_events/:", world_event, false},
-    {"/api/v1/read/:", world_app, false},
-    {"/v2/organizations/:", world_org, true},
-    {"/v2/spaces/:", world_space, false},
-    {"/v2/apps/:", world_app, false},
-    {"/v2/routes/:", world_route, false},
-    {"/v2/private_domains/:", world_domain, true},
-    {"/v2/user_provided_service_instances/:", world_service, false},
-    {"/v2/service_instances/:", world_service, false},
-    {"/v2/service_bindings/:", world_binding, false},
-};
-
-static int object_of(const char *path) {
-    for (size_t i = 0; i < ARRAY_SIZE(objects); i++)
-        if (str_starts(path, objects[i].prefix))
-            return (int)i;
-    return -1;
-}
-
-/* "/v3/apps/:guid/processes/:type" of the world. */
-static void fill_path(const char *path, const char *guid, char url[300]) {
-    static const struct {
-        const char *name, *value;
-    } others[] = {{":type", "web"},        {":index", "0"},       {":name", "ssh"},
-                  {":destination", "x"},   {":role", "auditors"}, {":user", "x"},
-                  {":route", world_route}, {":app", world_app}};
-    size_t n = 0;
-    for (const char *p = path; *p;) {
-        size_t len = strcspn(p, ":");
-        n += (size_t)snprintf(url + n, 300 - n, "%.*s", (int)len, p);
-        p += len;
-        if (!*p)
-            break;
-        size_t word = strcspn(p, "/");
-        const char *value = guid;
-        for (size_t i = 0; i < ARRAY_SIZE(others); i++)
-            if (word == strlen(others[i].name) && memcmp(p, others[i].name, word) == 0)
-                value = others[i].value;
-        n += (size_t)snprintf(url + n, 300 - n, "%s", value);
-        p += word;
-    }
 }
 
 /* --- the users: one a role
@@ -243,19 +100,19 @@ START_TEST(each_role_on_each_endpoint_that_names_an_object) {
     unsigned tried = 0;
     for (size_t e = 0; e < endpoint_count; e++) {
         const struct endpoint *at = &endpoints[e];
-        int object = object_of(at->path);
+        int object = world_object_of(at->path);
         if (object < 0 || at->access < ACCESS_READ || at->access >= ACCESS_ADMIN ||
             str_starts(at->path, "/v3/apps/:guid/droplets/current"))
             continue;
         char letter = letter_of(at->access);
         for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
             /* to delete a space is to change its org */
-            bool org = objects[object].in_org ||
+            bool org = world_objects[object].in_org ||
                        (str_eq(at->path + 3, "/spaces/:guid") && str_eq(at->method, "DELETE"));
-            bool sees = in(objects[object].in_org ? roles[i].in_org : roles[i].in_space, 'r');
+            bool sees = in(world_objects[object].in_org ? roles[i].in_org : roles[i].in_space, 'r');
             bool may = in(org ? roles[i].in_org : roles[i].in_space, letter);
             char url[300];
-            fill_path(at->path, objects[object].guid, url);
+            world_path(at->path, world_objects[object].guid, url);
             struct answer a = ask_as(i, at->method, url, "{}");
             const char *detail = detail_of(&a);
             if (!sees)
@@ -348,7 +205,7 @@ START_TEST(only_admins_do_what_is_admins) {
         if (at->access != ACCESS_ADMIN)
             continue;
         char url[300];
-        fill_path(at->path, "diego_docker", url);
+        world_path(at->path, "diego_docker", url);
         for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
             struct answer a = ask_as(i, at->method, url, "{'enabled':false,'name':'x'}");
             ck_assert_msg(a.status == 403, "%s %s as '%s': %d %s", at->method, url, roles[i].role,
@@ -453,10 +310,10 @@ START_TEST(members_of_spaces_are_members_of_their_org) {
                      "Users cannot be assigned roles in a space if they do not have a "
                      "role in that space's organization.");
     answer_fini(&a);
-    make(role, "/v3/roles",
-         "{'type':'organization_user','relationships':{'user':{'data':{'username':'u0'}},"
-         "'organization':{'data':{'guid':'%s'}}}}",
-         world_org);
+    world_make(role, "/v3/roles",
+               "{'type':'organization_user','relationships':{'user':{'data':{'username':'u0'}},"
+               "'organization':{'data':{'guid':'%s'}}}}",
+               world_org);
     a = want(201, "POST", "/v3/roles", body);
     answer_fini(&a);
     snprintf(url, sizeof url, "/v3/roles/%s", role);
