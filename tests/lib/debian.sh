@@ -92,6 +92,15 @@ debian_booted() {
     nsenter -t "$DEBIAN_INIT" --all env -i container=berth-test LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root "$@"
 }
 
+# The dead leave their groups a moment later.
+debian_forget_cgroup() {
+    local end=$((SECONDS + 10))
+    until [ ! -d "$1" ] || find "$1" -depth -type d -exec rmdir {} \; 2>/dev/null && [ ! -d "$1" ]; do
+        [ $SECONDS -lt $end ] || { echo "$1 is not empty"; return; }
+        sleep 0.05
+    done
+}
+
 debian_end() {
     local dir=$1 point
     if [ -n "$DEBIAN_STARTER" ]; then
@@ -99,7 +108,7 @@ debian_end() {
         kill -KILL "$DEBIAN_STARTER" 2>/dev/null
         wait "$DEBIAN_STARTER" 2>/dev/null
         while read -r point _; do
-            [ ! -d "$point/$DEBIAN_CGROUP" ] || find "$point/$DEBIAN_CGROUP" -depth -type d -exec rmdir {} \;
+            debian_forget_cgroup "$point/$DEBIAN_CGROUP"
         done <"$dir.cgroups"
     fi
     ! mountpoint -q "$dir" || umount "$dir" || umount -l "$dir"
