@@ -63,6 +63,7 @@ static void count_state(struct agent *a, struct tracked *t, const Berth__ActualL
         a->counters.crashed += crashed;
         a->counters.stopped += !crashed;
         a->counters.platform_faults += crashed && lrp->platform_fault;
+        a->counters.out_of_memory += crashed && lrp->out_of_memory;
     }
 }
 

@@ -63,7 +63,7 @@ struct agent {
     size_t ended_next;
     bool stopping;
     struct {
-        uint64_t started, crashed, stopped, platform_faults, adopted;
+        uint64_t started, crashed, stopped, platform_faults, out_of_memory, adopted;
     } counters;
 };
 

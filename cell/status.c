@@ -4,6 +4,7 @@
 
 #include "cell/agent_parts.h"
 #include "common/base/daemon.h"
+#include "common/base/metrics.h"
 
 const char *agent_health(struct agent *a) {
     return sync_is_up(a->sync) ? NULL : "not connected to the controller; instances run on\n";
@@ -61,9 +62,15 @@ void agent_metrics(struct agent *a, struct strbuf *out) {
          a->counters.stopped},
         {"berth_cell_platform_faults_total", "counter", "Crashes that were not the app's fault.",
          a->counters.platform_faults},
+        {"berth_cell_out_of_memory_total", "counter", "Crashes for want of memory.",
+         a->counters.out_of_memory},
         {"berth_cell_layers", "gauge", "Layers in the cache.", images.layers},
         {"berth_cell_layer_bytes", "gauge", "Bytes of them on disk.", images.bytes},
-        {"berth_cell_pulls_total", "counter", "Images asked for.", images.pulls},
+        {"berth_cell_layer_bytes_limit", "gauge", "Above it unused ones are removed; 0: never.",
+         a->settings->cache},
+        {"berth_cell_pulls_total", "counter", "Images made ready.", images.pulls},
+        {"berth_cell_pull_failures_total", "counter", "Images that could not be had.",
+         images.failures},
         {"berth_cell_pulled_bytes_total", "counter", "Compressed bytes fetched.",
          images.pulled_bytes},
         {"berth_cell_layers_refused_total", "counter", "Layers refused as wrong or hostile.",
@@ -106,4 +113,5 @@ void agent_metrics(struct agent *a, struct strbuf *out) {
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         metric_put(out, rows[i].name, rows[i].type, rows[i].help, (double)rows[i].value);
+    metrics_put_disk(out, a->settings->state_dir);
 }

@@ -10,6 +10,7 @@
 #include "common/base/clock.h"
 #include "common/base/daemon.h"
 #include "common/base/log.h"
+#include "common/base/metrics.h"
 #include "common/base/workers.h"
 #include "common/http/client.h"
 #include "controller/api/api.h"
@@ -87,6 +88,8 @@ static void on_metrics(struct strbuf *out, void *data) {
                      "# TYPE berth_store_bytes gauge\n");
     put_file_size(c, "berth.db", out);
     put_file_size(c, "berth.db-wal", out);
+    store_metrics(c->store, out);
+    metrics_put_disk(out, c->config.state_dir);
 }
 
 static void answer_page(struct evhttp_request *req, struct strbuf *text) {

@@ -1,6 +1,7 @@
 #include <event2/buffer.h>
 #include <event2/http.h>
 
+#include "common/base/metrics.h"
 #include "router/router.h"
 
 uint64_t router_sum(const struct router *r, size_t counter_offset) {
@@ -29,8 +30,18 @@ void router_metrics(struct strbuf *out, void *data) {
     metric_put(out, "berth_router_routes", "gauge", "Routes in the table.",
                (double)routes_count(r->routes));
     metric_put(out, "berth_router_workers", "gauge", "Event loop threads.", r->worker_count);
+    metrics_put_disk(out, r->config.state_dir);
+    metrics_put_certificate(out, r->shared.tls ? tls_set_not_after(r->shared.tls) : 0);
     if (r->feed)
         feed_metrics(r->feed, out);
+}
+
+const char *router_stuck(void *data) {
+    const struct router *r = data;
+    for (unsigned i = 0; i < r->worker_count; i++)
+        if (worker_is_stuck(r->workers[i], worker_now_ms()))
+            return "a worker's loop stands still";
+    return NULL;
 }
 
 static void on_routes(struct evhttp_request *req, void *arg) {

@@ -20,6 +20,8 @@
     X(responses_5xx, "counter", "Responses by status group.")                                      \
     X(retries, "counter", "Attempts on another instance.")                                         \
     X(failed_attempts, "counter", "Attempts on an instance that failed.")                          \
+    X(instance_faults, "counter", "Those that found none: refused, unreachable, reset, too late.") \
+    X(attempt_timeouts, "counter", "Those that came too late.")                                    \
     X(client_aborts, "counter", "Requests whose client went away.")                                \
     X(request_body_bytes, "counter", "Body bytes from clients.")                                   \
     X(response_body_bytes, "counter", "Body bytes to clients.")                                    \

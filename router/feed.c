@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/daemon.h"
 #include "common/base/log.h"
 #include "common/bus/node.h"
@@ -29,6 +30,7 @@ struct feed {
     bool in_full;     /* pages of a full set are coming */
     bool knows;       /* one was heard to its end */
     unsigned wait_ms;
+    uint64_t heard_ms; /* the controller's last word; before one: our start */
     uint64_t updates, invalid_routes, invalid_endpoints, saves, save_failures;
 };
 
@@ -150,6 +152,7 @@ static void on_open(void *data, const Berth__HelloAck *ack) {
 
 static void on_reply(void *data, const ProtobufCMessage *reply) {
     struct feed *f = data;
+    f->heard_ms = clock_mono_ms();
     apply(f, (const Berth__WatchReply *)reply);
     ask(f);
 }
@@ -202,6 +205,7 @@ int feed_new(struct feed **ret, struct event_base *loop, const struct router_con
     int r;
     if (!f)
         return error_set(err, -ENOMEM, "out of memory");
+    f->heard_ms = clock_mono_ms();
     f->config = config;
     f->routes = routes;
     f->save_event = evtimer_new(loop, on_save, f);
@@ -229,6 +233,9 @@ bool feed_knows_routes(const struct feed *f) {
 void feed_metrics(const struct feed *f, struct strbuf *out) {
     metric_put(out, "berth_router_controller_connected", "gauge", "1 while the controller answers.",
                bus_conversation_is_open(f->watch));
+    metric_put(out, "berth_router_table_age_seconds", "gauge",
+               "Since the controller last told of routes, or that nothing changed.",
+               (double)(clock_mono_ms() - f->heard_ms) / 1e3);
     metric_put(out, "berth_router_route_updates", "counter", "Route tables published.",
                (double)f->updates);
     metric_put(out, "berth_router_invalid_routes", "counter", "Routes left out as not valid.",

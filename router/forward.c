@@ -203,6 +203,12 @@ static bool is_instance_fault(int code) {
            code == -ENETUNREACH || code == -ECONNRESET;
 }
 
+static void count_failure(struct worker *w, int code) {
+    COUNT(w, failed_attempts);
+    COUNT_ADD(w, instance_faults, is_instance_fault(code));
+    COUNT_ADD(w, attempt_timeouts, code == -ETIMEDOUT);
+}
+
 /* Aborts so that the client cannot take the part it has for the whole. */
 static void abort_response(struct exchange *x) {
     struct linger reset = {.l_onoff = 1};
@@ -224,7 +230,7 @@ void forward_attempt_failed(struct exchange *x, int code, const char *reason) {
     if (stale) {
         x->no_reuse = x->had_stale = true;
     } else {
-        COUNT(w, failed_attempts);
+        count_failure(w, code);
         if (is_instance_fault(code) && !x->no_retry)
             route_mark_failed(x->route, x->endpoint, worker_now_ms() + w->config->endpoint_fail_ms);
     }
@@ -317,7 +323,7 @@ static void attempt(struct exchange *x) {
         x->no_reuse = false;
         if (r == 0)
             break;
-        COUNT(w, failed_attempts);
+        count_failure(w, r);
         x->last_reason = "cannot connect";
         if (is_instance_fault(r))
             route_mark_failed(x->route, x->endpoint, worker_now_ms() + w->config->endpoint_fail_ms);

@@ -94,6 +94,7 @@ static int build_daemon(struct router *r, struct error *err) {
         .on_stop = router_begin_drain,
         .on_reload = on_reload,
         .health = router_health,
+        .stuck = router_stuck,
         .metrics = router_metrics,
         .data = r,
     };

@@ -38,6 +38,7 @@ int router_listen(struct router *r, struct error *err);
 void router_fini(struct router *r);
 
 /* admin.c */
+const char *router_stuck(void *data);
 void router_metrics(struct strbuf *out, void *data);
 int router_add_pages(struct router *r);
 uint64_t router_sum(const struct router *r, size_t counter_offset);

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "common/base/fs.h"
+#include "common/base/metrics.h"
 #include "common/base/str.h"
 
 #define SNI_FILE_MAX (1u << 20)
@@ -191,6 +192,15 @@ static int on_server_name(SSL *ssl, int *alert, void *arg) {
     if (ctx)
         SSL_set_SSL_CTX(ssl, ctx);
     return SSL_TLSEXT_ERR_OK;
+}
+
+int64_t tls_set_not_after(const struct tls_set *set) {
+    int64_t first = 0;
+    for (size_t i = 0; i < set->context_count; i++) {
+        int64_t at = certificate_not_after(SSL_CTX_get0_certificate(set->contexts[i]));
+        first = first == 0 ? at : MIN(first, at);
+    }
+    return first;
 }
 
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,

@@ -17,6 +17,7 @@ int tls_set_load(struct tls_set **ret, const char *cert, const char *key, const 
                  struct error *err);
 struct tls_set *tls_set_ref(struct tls_set *set);
 void tls_set_unref(struct tls_set *set);
+int64_t tls_set_not_after(const struct tls_set *set); /* of the first to end, since 1970; 0: none */
 
 /* Makes an open stream a TLS server's. 0 or -ENOMEM. */
 int tls_accept(struct stream *s, struct tls_set *set);

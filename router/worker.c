@@ -185,6 +185,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
     struct worker *w = arg;
     (void)fd, (void)what;
     w->wall_offset_ns = clock_wall_ns() - clock_mono_ns();
+    atomic_store_explicit(&w->beat_ms, worker_now_ms(), memory_order_relaxed);
     wheel_run(&w->wheel, worker_now_ms());
     resume_accepting(w);
     access_batch_flush(&w->log);
@@ -206,6 +207,9 @@ static void run_ready(struct worker *w) {
 
 static void *worker_main(void *arg) {
     struct worker *w = arg;
+    char name[16]; /* pthread_setname_np(3) */
+    snprintf(name, sizeof name, "worker-%u", w->index);
+    pthread_setname_np(pthread_self(), name);
     while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
         event_base_loop(w->loop, EVLOOP_ONCE | (w->ready ? EVLOOP_NONBLOCK : 0));
         run_ready(w);
@@ -266,6 +270,7 @@ int worker_new(struct worker **ret, struct shared *shared, unsigned index, struc
 
 int worker_start(struct worker *w, struct error *err) {
     sigset_t all, was;
+    atomic_store(&w->beat_ms, worker_now_ms());
     sigfillset(&all); /* signals are the main thread's */
     pthread_sigmask(SIG_BLOCK, &all, &was);
     int r = pthread_create(&w->thread, NULL, worker_main, w);
@@ -274,6 +279,11 @@ int worker_start(struct worker *w, struct error *err) {
         return error_set(err, -r, "cannot start a thread: %s", strerror(r));
     w->started = true;
     return 0;
+}
+
+bool worker_is_stuck(const struct worker *w, uint64_t now_ms) {
+    uint64_t beat_ms = atomic_load_explicit(&w->beat_ms, memory_order_relaxed);
+    return w->started && now_ms > beat_ms + WORKER_STUCK_MS;
 }
 
 static void wake(struct worker *w) {

@@ -24,6 +24,7 @@
 
 #define WORKER_LISTENERS 2                         /* plain, TLS */
 #define HEAD_SPACE       (BUF_HEADROOM + BUF_READ) /* of a rewritten head */
+#define WORKER_STUCK_MS  5000                      /* fifty ticks: no request takes so long */
 
 struct client;
 
@@ -71,6 +72,7 @@ struct worker {
     struct backend *dead_backends;
 
     _Atomic bool drain, stop; /* set by main */
+    _Atomic uint64_t beat_ms; /* of its last tick; for main */
     bool draining;
 
     struct head head;         /* the one being parsed */
@@ -82,7 +84,9 @@ int worker_new(struct worker **ret, struct shared *shared, unsigned index, struc
 int worker_listen(struct worker *w, struct error *err);
 int worker_start(struct worker *w, struct error *err);
 void worker_begin_drain(struct worker *w); /* from main: no new connections, idle ones end */
-void worker_stop(struct worker *w);        /* from main: ends its loop and joins its thread */
+bool worker_is_stuck(const struct worker *w,
+                     uint64_t now_ms); /* from main: its loop stands still */
+void worker_stop(struct worker *w);    /* from main: ends its loop and joins its thread */
 void worker_free(struct worker *w);
 DEFINE_FREEP(worker)
 

@@ -104,7 +104,7 @@ int image_store_keep(struct image_store *s, const struct image_keep *list, size_
 int image_store_blobs_fd(const struct image_store *s); /* of their directory; borrowed */
 
 struct image_store_stats {
-    uint64_t layers, blobs, bytes, pulls, pulled_bytes, refused, collected;
+    uint64_t layers, blobs, bytes, pulls, failures, pulled_bytes, refused, collected;
     uint64_t keep, keep_missing; /* of image_store_keep(): all, those that are not there yet */
 };
 void image_store_stats(const struct image_store *s, struct image_store_stats *ret);

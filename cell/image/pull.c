@@ -247,6 +247,7 @@ static void pull_fail(struct image_pull *p, int code, const struct error *err) {
         return;
     p->code = code;
     p->err = *err;
+    p->s->stats.failures++;
     if (code == -EBADMSG || code == -EFBIG)
         p->s->stats.refused++;
     wants_drop(p);

@@ -15,6 +15,7 @@
 
 #include "common/base/footprint.h"
 #include "common/base/log.h"
+#include "common/base/metrics.h"
 
 /* What a burst of work touched is given back once a daemon has been idle for a while. */
 #define TIDY_EVERY_S     3
@@ -67,8 +68,13 @@ static void on_evacuate_signal(evutil_socket_t sig, short what, void *arg) {
 }
 
 static void on_watchdog(evutil_socket_t fd, short what, void *arg) {
-    (void)fd, (void)what, (void)arg;
-    sd_notify(0, "WATCHDOG=1");
+    struct daemon *d = arg;
+    (void)fd, (void)what;
+    const char *stuck = d->ops.stuck ? d->ops.stuck(d->ops.data) : NULL;
+    if (stuck)
+        log_error("the watchdog is not fed", "why=%s", log_quote(stuck));
+    else
+        sd_notify(0, "WATCHDOG=1");
 }
 
 static uint64_t cpu_used_ns(void) {
@@ -112,7 +118,7 @@ static void on_healthz(struct evhttp_request *req, void *arg) {
 static void on_metrics(struct evhttp_request *req, void *arg) {
     struct daemon *d = arg;
     _cleanup_(strbuf_fini) struct strbuf out = {0};
-    metric_put(&out, "berth_build_info", "gauge", "1 for the running process.", 1);
+    metrics_put_process(&out);
     if (d->ops.metrics)
         d->ops.metrics(&out, d->ops.data);
     if (out.failed)

@@ -24,6 +24,10 @@ struct daemon_ops {
     void (*on_evacuate)(void *data); /* NULL: the signal is not taken */
     /* NULL when healthy, else why not, in a few words: GET /healthz answers 200 or 503 with it. */
     const char *(*health)(void *data);
+    /* NULL while every thread moves on, else what does not: the watchdog is then left unfed, and
+     * systemd starts the daemon anew. NULL: the loop is all there is. Called a few times a minute.
+     */
+    const char *(*stuck)(void *data);
     /* Adds Prometheus text (exposition format 0.0.4) for GET /metrics. */
     void (*metrics)(struct strbuf *out, void *data);
     void *data;

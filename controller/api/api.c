@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/daemon.h"
+#include "common/base/metrics.h"
 #include "controller/api/internal.h"
 #include "controller/api/limiter.h"
 #include "controller/store/events.h"
@@ -157,6 +158,9 @@ void api_metrics(struct api *api, struct strbuf *out) {
     for (size_t i = 2; i < ARRAY_SIZE(classes); i++)
         strbuf_printf(out, "berth_api_requests_total{status=\"%s\"} %llu\n", classes[i],
                       (unsigned long long)api->counters.answered[i]);
+    histogram_put(&api->latency, out, "berth_api_request_seconds",
+                  "From a request's last byte to its answer, but for those that wait for news.");
+    metrics_put_certificate(out, api->server ? server_certificate_not_after(api->server) : 0);
     metric_put(out, "berth_api_logins_refused_total", "counter", "Log-ins refused.",
                (double)api->counters.logins_refused);
     metric_put(out, "berth_api_requests_held", "gauge", "Requests that wait for news.",

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "common/base/clock.h"
+#include "common/base/metrics.h"
 #include "controller/api/internal.h"
 #include "controller/api/v2/v2.h"
 #include "controller/store/jobs.h"
@@ -22,6 +23,7 @@ struct call *call_new(struct api *api, const char *method, const char *path, con
     c->send = send;
     c->send_arg = arg;
     c->after_end = &c->after;
+    c->begun_ns = clock_mono_ns();
     guid_new(c->request_id);
     if (str_set(&c->method, method) < 0 || str_set(&c->path, path) < 0 ||
         str_set(&c->query, query ? query : "") < 0)
@@ -110,6 +112,8 @@ void call_finish(struct call *c) {
     c->state = CALL_ANSWERED;
     api_untrack(c);
     c->api->counters.answered[MIN(c->status / 100, 5)]++;
+    if (!c->hold_till) /* that one waited on purpose */
+        histogram_add(&c->api->latency, (double)(clock_mono_ns() - c->begun_ns) / 1e9);
     c->send(c, c->send_arg);
     call_free(c);
 }

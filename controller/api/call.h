@@ -79,6 +79,7 @@ struct call {
     bool access_checked; /* need_space() or need_org() was asked for what the endpoint needs */
     char request_id[GUID_SIZE];
     char *base;         /* owned; "https://api.example", see call_base() */
+    uint64_t begun_ns;  /* mono */
     uint64_t hold_till; /* mono ms; 0 before the first call_hold() */
     bool hold_over;     /* it must be answered now */
 

@@ -3,6 +3,7 @@
 #ifndef CONTROLLER_API_INTERNAL_H
 #define CONTROLLER_API_INTERNAL_H
 
+#include "common/base/metrics.h"
 #include "controller/api/api.h"
 #include "controller/api/body.h"
 #include "controller/api/call.h"
@@ -30,6 +31,7 @@ struct api {
         uint64_t answered[6]; /* by status / 100 */
         uint64_t logins_refused;
     } counters;
+    struct histogram latency; /* of answers that did not wait for news */
 };
 
 /* --- endpoints (endpoints.c) ---------------------------------------------------------------------
@@ -139,5 +141,6 @@ int authenticate(struct call *c);
 int token_key_load(struct api *api, struct error *err); /* token.c */
 void server_free(struct server *s);
 unsigned server_connections(const struct server *s);
+int64_t server_certificate_not_after(const struct server *s); /* since 1970; 0: plain HTTP */
 
 #endif

@@ -17,6 +17,7 @@
 #include <utlist.h>
 
 #include "common/base/daemon.h"
+#include "common/base/metrics.h"
 #include "controller/api/internal.h"
 #include "controller/api/websocket.h"
 
@@ -461,6 +462,10 @@ void api_drain(struct api *api) {
 
 unsigned server_connections(const struct server *s) {
     return s->connections;
+}
+
+int64_t server_certificate_not_after(const struct server *s) {
+    return s->tls ? certificate_not_after(SSL_CTX_get0_certificate(s->tls)) : 0;
 }
 
 unsigned api_connections(const struct api *api) {

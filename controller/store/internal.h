@@ -5,6 +5,7 @@
 
 #include <sqlite3.h>
 
+#include "common/base/metrics.h"
 #include "common/base/str.h"
 #include "controller/store/store.h"
 
@@ -19,6 +20,8 @@ struct store {
     unsigned statement_count;
     unsigned char seal_key[SEAL_KEY_SIZE];
     uint64_t last_ns; /* see store_now_ns() */
+    uint64_t failures;
+    struct histogram commits;
     bool in_transaction;
 };
 

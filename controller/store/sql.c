@@ -19,6 +19,7 @@ struct statement {
 
 int sql_fail(struct store *s, const char *what, struct error *err) {
     int full = sqlite3_extended_errcode(s->db), code;
+    s->failures += (full & 0xff) != SQLITE_CONSTRAINT;
     switch (full & 0xff) {
     case SQLITE_CONSTRAINT:
         code = full == SQLITE_CONSTRAINT_FOREIGNKEY                                       ? -ENOENT

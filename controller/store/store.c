@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 
 #include "common/base/clock.h"
+#include "common/base/daemon.h"
 #include "common/base/fs.h"
+#include "common/base/metrics.h"
 #include "controller/store/internal.h"
 
 #define BACKUP_WAIT_MS                                                                             \
@@ -159,7 +161,9 @@ int store_begin(struct store *s, struct error *err) {
 }
 
 int store_commit(struct store *s, struct error *err) {
+    uint64_t begun_ns = clock_mono_ns();
     int r = sql_run(s, "COMMIT", NULL, 0, NULL, err);
+    histogram_add(&s->commits, (double)(clock_mono_ns() - begun_ns) / 1e9);
     if (r < 0) {
         store_rollback(s);
         return r;
@@ -173,6 +177,12 @@ void store_rollback(struct store *s) {
     /* SQLite may have rolled back by itself, after a full disk for one. */
     if (!sqlite3_get_autocommit(s->db))
         (void)sql_run(s, "ROLLBACK", NULL, 0, NULL, NULL);
+}
+
+void store_metrics(const struct store *s, struct strbuf *out) {
+    metric_put(out, "berth_store_failures_total", "counter",
+               "Failures of the database, but for broken constraints.", (double)s->failures);
+    histogram_put(&s->commits, out, "berth_store_commit_seconds", "Commits: until it is on disk.");
 }
 
 bool store_in_transaction(const struct store *s) {

@@ -32,6 +32,7 @@
 #include "common/base/random.h"
 
 struct store;
+struct strbuf;
 
 /* Opens `dir` (made when missing, mode 0700): berth.db, and store.key, the key that seals secrets
  * (made with the database). Migrates older versions. -EBUSY: another process has it open. -ENOKEY:
@@ -49,6 +50,7 @@ int store_begin(struct store *s, struct error *err);
 int store_commit(struct store *s, struct error *err);
 void store_rollback(struct store *s); /* nothing open: does nothing */
 bool store_in_transaction(const struct store *s);
+void store_metrics(const struct store *s, struct strbuf *out); /* Prometheus text */
 
 /* Wall clock, but never the same number twice and never backwards: what rows are stamped with. */
 uint64_t store_now_ns(struct store *s);
