@@ -10,8 +10,8 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 
-#define STATE_LISTEN  0x0a       /* TCP_LISTEN, see proc(5) */
-#define PROC_FILE_MAX (1u << 20) /* of /proc/PID/net/tcp: thousands of connections */
+#define STATE_LISTEN  0x0a        /* TCP_LISTEN, see proc(5) */
+#define PROC_FILE_MAX (32u << 20) /* of /proc/PID/net/tcp: 150 bytes a connection */
 
 /* The kernel prints addresses as 32-bit words in the host's byte order. */
 static bool parse_address(const char *hex, bool v6, struct listener *l) {
