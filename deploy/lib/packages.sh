@@ -17,7 +17,8 @@ PACKAGING_PACKAGES=(binutils dpkg-dev xz-utils)
 QUICKSTART_PACKAGES=(curl docker-registry skopeo)
 # For the tests beside these.
 TEST_PACKAGES=(busybox-static clang-14 clang-format-14 dbus debootstrap iproute2 jq libclang-rt-14-dev
-    openssh-client openssh-server openssl procps python3 sqlite3 sudo systemd umoci util-linux zstd)
+    openssh-client openssh-server openssl procps prometheus python3 sqlite3 sudo systemd umoci
+    util-linux zstd)
 # For the benchmarks' peers.
 BENCH_PACKAGES=(haproxy iptables netavark nginx-light podman wrk)
 
