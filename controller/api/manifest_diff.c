@@ -39,30 +39,38 @@ static void put(json_t *diff, const char *path, const json_t *now, const json_t 
                   : json_pack("{s:s,s:s,s:O}", "op", "add", "path", path, "value", wish));
 }
 
-static void diff_env(json_t *diff, const char *path, const json_t *now, const json_t *wish) {
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)wish, name, value) {
-        char one[512];
-        const json_t *was = json_object_get(now, name);
-        snprintf(one, sizeof one, "%s/%.300s", path, name);
-        if (!was || !json_equal(was, value))
-            put(diff, one, was, value);
-    }
+/* What a route or a service goes by. */
+static const char *called(const json_t *one) {
+    const char *name = json_is_string(one) ? json_string_value(one) : body_text(one, "route");
+    return name ? name : body_text(one, "name");
 }
 
-/* Routes are only ever added. */
-static void diff_routes(json_t *diff, const char *path, const json_t *now, const json_t *wish) {
+/* Routes and services are only ever added. */
+static void diff_list(json_t *diff, const char *path, const json_t *now, const json_t *wish) {
     size_t i, j;
     json_t *one, *other;
     json_array_foreach(wish, i, one) {
         bool known = false;
         char at[256];
-        json_array_foreach(now, j, other) known |=
-            str_eq(body_text(one, "route"), body_text(other, "route"));
+        json_array_foreach(now, j, other) known |= str_eq(called(one), called(other));
         snprintf(at, sizeof at, "%s/%zu", path, i);
         if (!known)
             put(diff, at, NULL, one);
+    }
+}
+
+/* Members of a mapping that the app has otherwise; those of mappings in it too. */
+static void diff_map(json_t *diff, const char *path, const json_t *now, const json_t *wish) {
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)wish, name, value) {
+        char one[512];
+        const json_t *was = json_object_get(now, name);
+        snprintf(one, sizeof one, "%s/%.200s", path, name);
+        if (json_is_object(value) && json_is_object(was))
+            diff_map(diff, one, was, value);
+        else if (!json_is_null(value) && (!was || !json_equal(was, value)))
+            put(diff, one, was, value);
     }
 }
 
@@ -86,10 +94,10 @@ static void diff_app(json_t *diff, size_t index, const json_t *now, const json_t
         snprintf(path, sizeof path, "/applications/%zu/%.200s", index, key);
         bool of_process = among(name, process_keys, ARRAY_SIZE(process_keys));
         const json_t *was = json_object_get(of_process ? web_of(now) : now, name);
-        if (str_eq(key, "env"))
-            diff_env(diff, path, was, value);
-        else if (str_eq(key, "routes"))
-            diff_routes(diff, path, was, value);
+        if (str_eq(key, "env") || (now && (str_eq(key, "docker") || str_eq(key, "metadata"))))
+            diff_map(diff, path, was, value);
+        else if (str_eq(key, "routes") || str_eq(key, "services"))
+            diff_list(diff, path, was, value);
         else if (!now || (of_process && !json_is_null(value) && !same(name, value, was)))
             put(diff, path, was, value);
     }

@@ -158,9 +158,10 @@ static int newest_package(struct cli *cli, const char *app_guid, char **ret, str
     return 0;
 }
 
-/* Stages the newest package unless it was staged already (or `again`). */
+/* Stages the newest package unless it was staged already (or `again`). The droplet as
+ * stage_package() has it; NULL when nothing was staged. */
 static int stage_newest(struct cli *cli, const char *app_guid, bool again, struct tail *tail,
-                        struct error *err) {
+                        char **ret_droplet, struct error *err) {
     _cleanup_(freep) char *package = NULL;
     json_t *droplets = NULL;
     int r = newest_package(cli, app_guid, &package, err);
@@ -176,18 +177,22 @@ static int stage_newest(struct cli *cli, const char *app_guid, bool again, struc
     if (r < 0 || (staged && !again))
         return r;
     printf("Staging app and tracing logs...\n");
-    return stage_package(cli, app_guid, package, tail, err);
+    return stage_package(cli, app_guid, package, tail, ret_droplet, err);
 }
 
 enum how { HOW_START, HOW_RESTART, HOW_RESTAGE };
 
 static int bring_up(struct cli *cli, int argc, char **argv, enum how how, struct error *err) {
     static const char *const doing[] = {"Starting app", "Restarting app", "Restaging app"};
+    struct deploying d = {0};
+    const struct flag flags[] = {DEPLOYING_FLAGS(d)};
     struct args a;
     json_t *app = NULL;
     struct tail tail;
-    int r = args_parse(argc, argv, NULL, 0, 1, 1, &a, err);
-    if (r < 0 || (r = cli_find_app(cli, a.positional[0], &app, err)) < 0)
+    _cleanup_(freep) char *droplet = NULL;
+    int r = args_parse(argc, argv, flags, how == HOW_START ? 0 : ARRAY_SIZE(flags), 1, 1, &a, err);
+    if (r < 0 || (r = deploying_check(&d, err)) < 0 ||
+        (r = cli_find_app(cli, a.positional[0], &app, err)) < 0)
         return r;
     const char *guid = json_text(app, "guid"), *name = a.positional[0];
     bool started = str_eq(json_text(app, "state"), "STARTED");
@@ -200,7 +205,12 @@ static int bring_up(struct cli *cli, int argc, char **argv, enum how how, struct
     }
     printf("\n");
     tail_begin(cli, guid, &tail);
-    r = stage_newest(cli, guid, how == HOW_RESTAGE, &tail, err);
+    r = stage_newest(cli, guid, how == HOW_RESTAGE, &tail, d.strategy ? &droplet : NULL, err);
+    if (r == 0 && d.strategy) {
+        r = deploy_app(cli, name, guid, &d, droplet ? "droplet" : NULL, droplet, err);
+        json_decref(app);
+        return r < 0 ? r : show_app(cli, name, true, err);
+    }
     if (r == 0 && how != HOW_START && started) {
         printf("Stopping app...\n\n");
         r = post_action(cli, guid, "stop", err);

@@ -64,14 +64,31 @@ int tail_show(struct cli *cli, const char *app_guid, struct tail *tail, const ch
               struct error *err);
 int wait_for_start(struct cli *cli, const char *app_name, const char *app_guid, struct tail *tail,
                    struct error *err);
-/* Stages `package_guid` and makes the droplet current. */
+/* Stages `package_guid`. The droplet (owned) is *ret_droplet; NULL: it is made current. */
 int stage_package(struct cli *cli, const char *app_guid, const char *package_guid,
-                  struct tail *tail, struct error *err);
+                  struct tail *tail, char **ret_droplet, struct error *err);
+
+/* How a new version takes the place of the last one; without a strategy all stops and starts. */
+struct deploying {
+    const char *strategy, *max_in_flight; /* NULL: not given */
+    bool no_wait;
+};
+#define DEPLOYING_FLAGS(d)                                                                         \
+    {"--strategy", NULL, &(d).strategy, NULL},                                                     \
+        {"--max-in-flight", NULL, &(d).max_in_flight, NULL}, {                                     \
+        "--no-wait", NULL, NULL, &(d).no_wait                                                      \
+    }
+int deploying_check(const struct deploying *d, struct error *err);
+/* Deploys by d->strategy and waits for its end. `what`: NULL, or "droplet" or "revision" with its
+ * guid. -ECANCELED: it was canceled, or another came. */
+int deploy_app(struct cli *cli, const char *name, const char *app_guid, const struct deploying *d,
+               const char *what, const char *what_guid, struct error *err);
 
 command_fn cmd_api, cmd_login, cmd_auth, cmd_logout, cmd_target;
 command_fn cmd_push;
 command_fn cmd_apps, cmd_app, cmd_start, cmd_stop, cmd_restart, cmd_restage, cmd_delete, cmd_scale,
     cmd_rename, cmd_restart_instance;
+command_fn cmd_cancel_deployment, cmd_continue_deployment, cmd_revisions, cmd_rollback;
 command_fn cmd_env, cmd_set_env, cmd_unset_env;
 command_fn cmd_logs, cmd_events;
 command_fn cmd_routes, cmd_create_route, cmd_map_route, cmd_unmap_route, cmd_delete_route,

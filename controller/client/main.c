@@ -7,6 +7,8 @@
 #include "common/base/mem.h"
 #include "controller/client/cli.h"
 
+#define DEPLOYING_USAGE "[--strategy rolling|canary] [--max-in-flight N] [--no-wait]"
+
 static const struct command commands[] = {
     {"api", NULL, cmd_api, "[URL] [--ca-cert FILE] [--skip-ssl-validation]",
      "Set or view the API endpoint", "GETTING STARTED"},
@@ -21,14 +23,24 @@ static const struct command commands[] = {
     {"push", "p", cmd_push,
      "NAME -o IMAGE [-c COMMAND] [-m MEMORY] [-k DISK] [-i INSTANCES] [-n HOST] [-u TYPE] "
      "[--endpoint PATH] [-t SECONDS] [-f MANIFEST] [--docker-username USER] [--no-start] "
-     "[--no-route] [--random-route] [--no-manifest]",
+     "[--no-route] [--random-route] [--no-manifest] [--strategy rolling|canary] [--max-in-flight "
+     "N] "
+     "[--no-wait]",
      "Push a Docker image as an app", "APPS"},
     {"apps", "a", cmd_apps, "", "List all apps in the target space", "APPS"},
     {"app", NULL, cmd_app, "NAME [--guid]", "Display health and status for an app", "APPS"},
     {"start", "st", cmd_start, "NAME", "Start an app", "APPS"},
     {"stop", "sp", cmd_stop, "NAME", "Stop an app", "APPS"},
-    {"restart", "rs", cmd_restart, "NAME", "Stop and start an app", "APPS"},
-    {"restage", "rg", cmd_restage, "NAME", "Resolve the app's image again and restart it", "APPS"},
+    {"restart", "rs", cmd_restart, "NAME " DEPLOYING_USAGE, "Stop and start an app", "APPS"},
+    {"restage", "rg", cmd_restage, "NAME " DEPLOYING_USAGE,
+     "Resolve the app's image again and restart it", "APPS"},
+    {"cancel-deployment", NULL, cmd_cancel_deployment, "NAME",
+     "Go back from a deployment under way", "APPS"},
+    {"continue-deployment", NULL, cmd_continue_deployment, "NAME [--no-wait]",
+     "Go on with a deployment that is paused", "APPS"},
+    {"revisions", NULL, cmd_revisions, "NAME", "List the versions of an app", "APPS"},
+    {"rollback", NULL, cmd_rollback, "NAME --version N [-f] " DEPLOYING_USAGE,
+     "Go back to an earlier version of an app", "APPS"},
     {"restart-app-instance", NULL, cmd_restart_instance, "NAME INDEX", "Restart one instance",
      "APPS"},
     {"scale", NULL, cmd_scale, "NAME [-i INSTANCES] [-m MEMORY] [-k DISK] [-f]",

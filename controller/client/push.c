@@ -13,6 +13,7 @@ struct push {
     const char *name, *image, *command, *memory, *disk, *instances, *host, *file, *health_type,
         *endpoint, *timeout, *docker_user, *path;
     bool no_start, no_route, random_route, no_manifest;
+    struct deploying deploying;
 };
 
 static int parse_flags(int argc, char **argv, struct push *p, struct error *err) {
@@ -33,12 +34,19 @@ static int parse_flags(int argc, char **argv, struct push *p, struct error *err)
         {"--no-route", NULL, NULL, &p->no_route},
         {"--random-route", NULL, NULL, &p->random_route},
         {"--no-manifest", NULL, NULL, &p->no_manifest},
+        DEPLOYING_FLAGS(p->deploying),
     };
     struct args a;
     int r = args_parse(argc, argv, flags, ARRAY_SIZE(flags), 0, 1, &a, err);
     if (r < 0)
         return r;
     p->name = a.count ? a.positional[0] : NULL;
+    if ((r = deploying_check(&p->deploying, err)) < 0)
+        return r;
+    if (p->no_start && (p->deploying.strategy || p->deploying.no_wait))
+        return error_set(err, -EINVAL,
+                         "Incorrect Usage: --no-start cannot be used together with %s",
+                         p->deploying.strategy ? "--strategy" : "--no-wait");
     if (p->path)
         return error_set(err, -EINVAL,
                          "Berth runs Docker images only: give -o IMAGE instead of -p PATH");
@@ -183,7 +191,12 @@ static int push_one(struct cli *cli, const struct push *p, const struct target *
         return started ? rest_call(&cli->rest, "POST", action ? action : "", NULL, NULL, err) : 0;
     printf("Staging app and tracing logs...\n");
     fflush(stdout);
-    if ((r = stage_package(cli, guid, package, &tail, err)) < 0 ||
+    if (p->deploying.strategy) {
+        _cleanup_(freep) char *droplet = NULL;
+        r = stage_package(cli, guid, package, &tail, &droplet, err);
+        return r < 0 ? r : deploy_app(cli, t->name, guid, &p->deploying, "droplet", droplet, err);
+    }
+    if ((r = stage_package(cli, guid, package, &tail, NULL, err)) < 0 ||
         (r = rest_call(&cli->rest, "POST", action ? action : "", NULL, NULL, err)) < 0)
         return r;
     return wait_for_start(cli, t->name, guid, &tail, err);

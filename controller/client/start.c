@@ -100,7 +100,7 @@ static int look_at_build(struct cli *cli, const char *guid, char **ret_droplet, 
 }
 
 int stage_package(struct cli *cli, const char *app_guid, const char *package_guid,
-                  struct tail *tail, struct error *err) {
+                  struct tail *tail, char **ret_droplet, struct error *err) {
     json_t *body = json_pack("{s:{s:s}}", "package", "guid", package_guid), *build = NULL;
     int r = rest_call(&cli->rest, "POST", "/v3/builds", body, &build, err);
     json_decref(body);
@@ -121,6 +121,10 @@ int stage_package(struct cli *cli, const char *app_guid, const char *package_gui
     }
     if (r < 0)
         return r;
+    if (ret_droplet) {
+        *ret_droplet = TAKE_PTR(droplet);
+        return 0;
+    }
     body = json_pack("{s:{s:s}}", "data", "guid", droplet);
     _cleanup_(freep) char *path = str_printf("/v3/apps/%s/relationships/current_droplet", app_guid);
     r = rest_call(&cli->rest, "PATCH", path, body, NULL, err);

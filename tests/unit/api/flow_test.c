@@ -494,6 +494,18 @@ START_TEST(manifest_is_shown_and_compared) {
     ck_assert_str_eq(body_text(at(&a, "diff", 0), "path"), "/applications/0/memory");
     ck_assert_str_eq(body_text(at(&a, "diff", 0), "was"), "64M");
     answer_fini(&a);
+    a = ask_full(&(struct question){.method = "POST",
+                                    .url = url,
+                                    .authorization = token,
+                                    .body = "applications:\n- name: a1\n"
+                                            "  docker: {image: alpine:4}\n"
+                                            "  services: [db, {name: cache}]\n"});
+    ck_assert_uint_eq(json_array_size(json_object_get(a.json, "diff")), 3);
+    ck_assert_str_eq(body_text(at(&a, "diff", 0), "path"), "/applications/0/docker/image");
+    ck_assert_str_eq(body_text(at(&a, "diff", 0), "was"), "alpine:3");
+    ck_assert_str_eq(body_text(at(&a, "diff", 1), "path"), "/applications/0/services/0");
+    ck_assert_str_eq(body_text(at(&a, "diff", 2), "value.name"), "cache");
+    answer_fini(&a);
 }
 END_TEST
 
