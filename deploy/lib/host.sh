@@ -93,7 +93,7 @@ facts() {
     ports=$(listening)
     for wanted in "$@"; do
         role=${wanted#*:}
-        ! is_active "$role" && grep -qx "${wanted%%:*}" <<<"$ports" && say "busy=${wanted%%:*} ($role)"
+        ! is_active "$role" && grep -qx "${wanted%%:*}" <<<"$ports" && say "busy=${wanted%%:*} $role"
     done
     return 0
 }

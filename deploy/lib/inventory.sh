@@ -20,7 +20,7 @@ api_url        auto         (auto|https://[^/]+)            the API as users rea
 api_port       9443         [0-9]{1,5}                      where the controller listens for users
 http_port      80           [0-9]{1,5}                      where routers listen
 https_port     443          [0-9]{1,5}                      where they listen with TLS
-bus_port       7400         [0-9]{1,5}                      bus, its logs at +1, admin pages at +2..+4, layers at +5
+bus_port       7400         [0-9]{1,5}                      bus and what follows it: see README
 cell_ports     61001-65534  [0-9]{1,5}-[0-9]{1,5}           host ports of containers
 monitors       none         [0-9a-fA-F.:/,]+|none           addresses by comma that may read admin pages
 org            default      [A-Za-z0-9_.-]+                 the first organization
@@ -28,7 +28,7 @@ space          default      [A-Za-z0-9_.-]+                 its first space
 ssh_user       root         [a-z_][a-z0-9_-]*               who logs in to hosts: root, or may sudo without a password
 ssh_key        none         /.+|none                        private key file for it; none: as ssh finds it
 drain_timeout  600          [0-9]{1,5}                      seconds that a cell may take to be emptied
-drain_wait     0            [0-9]{1,3}                      seconds that a stopping router is unhealthy but serves
+drain_wait     20           [0-9]{1,3}                      seconds that a stopping router is unhealthy but serves
 '
 
 ADDRESS_FORM='([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:]+)'
@@ -81,7 +81,7 @@ inventory_host() {
 
 inventory_read() {
     local number=0 text section= key value words controllers
-    INVENTORY=$1 inventory_errors=0 HOSTS=()
+    INVENTORY=$1 inventory_errors=0 HOSTS=() HOST_ADDRESS=() HOST_ROLES=() HOST_ZONE=() HOST_SSH=() SETTINGS=()
     [ -r "$1" ] || { printf 'there is no inventory %s: deploy/cluster init makes an example\n' "$1" >&2; return 1; }
     while read -r key value _; do
         [ -z "$key" ] || [ "$value" = - ] || SETTINGS[$key]=$value

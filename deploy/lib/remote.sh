@@ -7,7 +7,8 @@
 #                                   one failed
 #   one_by_one FUNCTION HOST...     the same, in order, up to the first that fails
 #
-# Uses DIR (known_hosts), WORK (a private temporary directory) and SOURCE. Arguments are never secret: files are.
+# Uses DIR (known_hosts), WORK (a private temporary directory) and SOURCE. Arguments are never secret: files are. What
+# is started here does not keep descriptor 8, the operator's lock.
 
 PARALLEL=16
 
@@ -37,7 +38,7 @@ on() {
     local script='umask 077; d=$(mktemp -d /run/berth-deploy.XXXXXXXX) && trap "rm -rf $d" EXIT HUP TERM &&
         tar -xf - -C "$d" && bash "$d/host.sh" "$@"'
     tar -C "$send" -cf - . | ssh "${options[@]}" "$target" -- "${sudo}sh -c $(printf '%q ' "$script" host "$@")" \
-        2>"$WORK/stderr.$host"
+        2>"$WORK/stderr.$host" 8>&-
     result=${PIPESTATUS[1]}
     rm -rf "$send"
     if [ "$result" = 255 ]; then
@@ -65,7 +66,7 @@ each() {
     shift
     for host in "$@"; do
         while [ "$(jobs -rp | wc -l)" -ge $PARALLEL ]; do sleep 0.1; done
-        "$function" "$host" >"$WORK/said.$host" 2>&1 </dev/null &
+        "$function" "$host" >"$WORK/said.$host" 2>&1 </dev/null 8>&- &
         pids[$host]=$!
     done
     for host in "$@"; do

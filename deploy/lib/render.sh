@@ -12,6 +12,7 @@
 
 bus_ports() { echo "$(setting bus_port) $(($(setting bus_port) + 1))"; }
 peer_port() { echo $(($(setting bus_port) + 5)); }
+health_port() { echo $(($(setting bus_port) + 6)); }
 admin_port() {
     case $1 in
         controller) echo $(($(setting bus_port) + 2)) ;;
@@ -23,7 +24,7 @@ ports_of() {
     case $1 in
         controller) echo "$(bus_ports) $(setting api_port) $(admin_port controller)" ;;
         cell) echo "$(admin_port cell) $(peer_port)" ;;
-        router) echo "$(setting http_port) $(setting https_port) $(admin_port router)" ;;
+        router) echo "$(setting http_port) $(setting https_port) $(admin_port router) $(health_port)" ;;
     esac
 }
 
@@ -103,6 +104,7 @@ run_dir = /run/berth/cell
 port_first = ${ports%-*}
 port_count = $((${ports#*-} - ${ports%-*} + 1))
 drain_timeout = $(setting drain_timeout)
+peer_port = $(peer_port)
 admin = $(admin_of cell "$host")
 
 $(local_lines "$host" cell)
@@ -123,6 +125,7 @@ tls_key = /etc/berth/router.key
 access_log = /var/log/berth/access.log
 drain_wait_ms = $(($(setting drain_wait) * 1000))
 admin = $(admin_of router "$host")
+health = $(any_address "$host"):$(health_port)
 
 $(local_lines "$host" router)
 INI

@@ -8,7 +8,7 @@
 #   make_htpasswd FILE USER PASSWORD bcrypt, as docker-registry wants it
 #   make_image LAYOUT TAG OPTIONS... an image in an OCI layout; see make_image.py
 #   start_registry DIR PORT [NAME=VALUE...]
-#                                    a docker-registry on 127.0.0.1:PORT over TLS with the
+#                                    a docker-registry on 127.0.0.1 (or REGISTRY_ADDRESS) :PORT over TLS with the
 #                                    certificate DIR/registry.pem (made when missing), its storage in
 #                                    DIR/data-PORT, log in DIR/registry-PORT.log; more settings as its
 #                                    REGISTRY_* variables. REGISTRY_PID is its pid. Returns when it
@@ -70,7 +70,7 @@ stop_pid() {
 }
 
 start_registry() {
-    local dir=$1 port=$2
+    local dir=$1 port=$2 address=${REGISTRY_ADDRESS:-127.0.0.1}
     shift 2
     [ -e "$dir/registry.pem" ] || make_cert "$dir" registry || return 1
     mkdir -p "$dir/data-$port"
@@ -78,13 +78,13 @@ start_registry() {
 version: 0.1
 log: {level: warn, accesslog: {disabled: true}}
 storage: {filesystem: {rootdirectory: "$dir/data-$port"}, delete: {enabled: true}}
-http: {addr: "127.0.0.1:$port", tls: {certificate: "$dir/registry.pem", key: "$dir/registry.key"}}
+http: {addr: "$address:$port", tls: {certificate: "$dir/registry.pem", key: "$dir/registry.key"}}
 YAML
     env OTEL_TRACES_EXPORTER=none "$@" docker-registry serve "$dir/registry-$port.yml" \
         >"$dir/registry-$port.log" 2>&1 &
     # shellcheck disable=SC2034 # for the caller
     REGISTRY_PID=$!
-    wait_for 20 curl -s -o /dev/null --cacert "$dir/ca.pem" "https://127.0.0.1:$port/v2/" ||
+    wait_for 20 curl -s -o /dev/null --cacert "$dir/ca.pem" "https://$address:$port/v2/" ||
         { cat "$dir/registry-$port.log"; return 1; }
 }
 
