@@ -2,7 +2,10 @@
 # services.sh - runs the quickstart's daemons: by a small supervisor each, or as systemd units. Source it.
 #
 # Uses DIR (state folder), SOURCE and USE_SYSTEMD of the script that sources it. A daemon that dies is
-# started again after a second. DIR/run/NAME.pid is its supervisor's; its log is DIR/log/NAME.log.
+# started again after a second. DIR/run/NAME.pid is its supervisor's; its log is DIR/log/NAME.log. With systemd
+# the units are the package's, deploy/systemd/, with what differs.
+
+: "${UNIT_DIR:=/run/systemd/system}"
 
 wait_until() {
     local end=$((SECONDS + $1))
@@ -46,28 +49,47 @@ service_start() {
     wait_until 5 service_pid "$name" || service_failed "$name"
 }
 
-service_start_unit() {
-    local name=$1
-    shift
-    cat >"/run/systemd/system/berth-quickstart-$name.service" <<UNIT
+# service_write_unit NAME COMMAND...: into UNIT_DIR. A daemon of ours gets the package's unit with what differs here:
+# all belongs to root and lies beneath DIR. The sandbox is the same.
+service_write_unit() {
+    local name=$1 unit=$UNIT_DIR/berth-quickstart-$1.service
+    local command
+    command="$(command -v "$2") ${*:3}"
+    if [ ! -e "$SOURCE/deploy/systemd/berth-$name.service" ]; then
+        printf '[Unit]\nDescription=Berth quickstart: %s\n[Service]\nExecStart=%s\nRestart=always\nRestartSec=1\n' \
+            "$name" "$command" >"$unit"
+    else
+        mkdir -p "$unit.d"
+        cp "$SOURCE/deploy/systemd/berth-$name.service" "$unit"
+        cat >"$unit.d/quickstart.conf" <<UNIT
 [Unit]
-Description=Berth quickstart: $name
+AssertPathExists=
 [Service]
-ExecStart=$(command -v "$1") ${*:2}
-Restart=always
-RestartSec=1
-KillMode=process
-StandardError=append:$DIR/log/$name.log
+ExecStart=
+ExecStart=$command
+User=root
+Group=root
+StateDirectory=
+RuntimeDirectory=
+LogsDirectory=
 UNIT
+        [ "$name" = cell ] || printf '%s\n' "ReadWritePaths=$DIR" PrivateTmp=no ProtectHome=no >>"$unit.d/quickstart.conf"
+    fi
+    mkdir -p "$UNIT_DIR/berth-quickstart-$name.service.d"
+    printf '[Service]\nStandardError=append:%s\n' "$DIR/log/$name.log" >"$unit.d/log.conf"
+}
+
+service_start_unit() {
+    service_write_unit "$@"
     systemctl daemon-reload
-    systemctl restart "berth-quickstart-$name"
+    systemctl restart "berth-quickstart-$1"
 }
 
 service_stop() {
     local name=$1 pid
-    if [ -e "/run/systemd/system/berth-quickstart-$name.service" ]; then
+    if [ -e "$UNIT_DIR/berth-quickstart-$name.service" ]; then
         systemctl stop "berth-quickstart-$name" || true
-        rm -f "/run/systemd/system/berth-quickstart-$name.service"
+        rm -rf "$UNIT_DIR/berth-quickstart-$name.service" "$UNIT_DIR/berth-quickstart-$name.service.d"
         systemctl daemon-reload
     fi
     pid=$(service_pid "$name") || return 0
