@@ -569,6 +569,57 @@ START_TEST(lines_are_taken_once_also_when_an_acknowledgement_was_lost) {
 }
 END_TEST
 
+static void copy_cell(void *arg, const struct lrp_cell_view *c) {
+    *(struct lrp_cell_view *)arg = *c;
+}
+
+static struct lrp_cell_view the_cell(void) {
+    struct lrp_cell_view c = {0};
+    lrp_cells(lrp, copy_cell, &c);
+    return c;
+}
+
+static bool clock_went_on(void *since_ms) {
+    return clock_mono_ms() > *(uint64_t *)since_ms;
+}
+
+START_TEST(a_cell_that_only_sends_log_lines_is_not_present_for_that) {
+    setup();
+    make_cell();
+    cell_joins();
+    report(&cell_report, true, NULL, 0);
+    uint64_t heard_ms = the_cell().heard_ms;
+    wait_until(clock_went_on, &heard_ms, "a millisecond");
+    peer_connect(&cell_logs, BERTH__NODE_KIND__NODE_CELL, BERTH__CONVERSATION__CONVERSATION_LOGS);
+    send_lines(1, (const char *const[]){"a"}, 1, 1000);
+    ck_assert_uint_eq(the_cell().heard_ms, heard_ms);
+    report(&cell_report, false, NULL, 0);
+    ck_assert_uint_gt(the_cell().heard_ms, heard_ms);
+    all_leave();
+    teardown();
+}
+END_TEST
+
+START_TEST(that_a_cell_is_to_be_emptied_comes_with_its_reports) {
+    setup();
+    make_cell();
+    cell_joins();
+    report(&cell_report, true, NULL, 0);
+    ck_assert(!the_cell().evacuating);
+    Berth__Report msg;
+    berth__report__init(&msg);
+    msg.number = 100;
+    msg.evacuating = true;
+    ask(&cell_report, &msg.base);
+    wait_until(has_reply, &cell_report, "a report is acknowledged");
+    ck_assert(the_cell().evacuating);
+    report(&cell_report, false, NULL, 0); /* it began anew */
+    ck_assert(!the_cell().evacuating);
+    all_leave();
+    teardown();
+}
+END_TEST
+
 /* --- layers --- */
 
 /* A digest is its last byte. */
@@ -760,6 +811,8 @@ int main(void) {
     tcase_add_test(tcase, a_restarted_controller_waits_for_the_cells_it_knew_and_adopts);
     tcase_add_test(tcase, a_routers_key_cannot_speak_as_a_cell_and_a_revoked_one_not_at_all);
     tcase_add_test(tcase, lines_are_taken_once_also_when_an_acknowledgement_was_lost);
+    tcase_add_test(tcase, a_cell_that_only_sends_log_lines_is_not_present_for_that);
+    tcase_add_test(tcase, that_a_cell_is_to_be_emptied_comes_with_its_reports);
     tcase_add_test(tcase, a_cell_is_told_where_its_apps_layers_are_with_a_token_for_there);
     tcase_add_test(tcase, a_cell_is_told_what_it_must_keep);
     suite_add_tcase(suite, tcase);
