@@ -22,6 +22,14 @@ static void on_ask(void *data, const uint8_t blob[TOKEN_BLOB_SIZE]) {
         peers_located(a->peers, blob, NULL, 0); /* nobody to ask */
 }
 
+static void on_doubt(void *data, const uint8_t blob[TOKEN_BLOB_SIZE]) {
+    struct agent *a = data;
+    char hex[2 * TOKEN_BLOB_SIZE + 1];
+    hex_encode(blob, TOKEN_BLOB_SIZE, hex);
+    log_warn("another cell got something else than a layer; it is verified", "layer=%s", hex);
+    image_store_doubt(a->store, hex);
+}
+
 void agent_on_places(void *data, const uint8_t blob[TOKEN_BLOB_SIZE], Berth__Place *const *places,
                      size_t n) {
     struct agent *a = data;
@@ -43,7 +51,7 @@ void agent_on_places(void *data, const uint8_t blob[TOKEN_BLOB_SIZE], Berth__Pla
 }
 
 int agent_open_peers(struct agent *a, struct error *err) {
-    const struct peers_ops ops = {on_ask, a};
+    const struct peers_ops ops = {on_ask, on_doubt, a};
     const struct settings *s = a->settings;
     const struct peers_config config = {.registries = s->registries};
     a->giver.address = str_empty(s->peer_address) ? s->address : s->peer_address;
@@ -103,6 +111,7 @@ static int open_server(struct agent *a, struct error *err) {
         .port = a->giver.port,
         .rate = a->settings->peer_rate,
         .blobs_fd = image_store_blobs_fd(a->store),
+        .peers = a->peers,
     };
     memcpy(config.nonce, a->giver.nonce, sizeof config.nonce);
     int r = token_key(a->identity.key, config.key);

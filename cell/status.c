@@ -81,6 +81,8 @@ void agent_metrics(struct agent *a, struct strbuf *out) {
         {"berth_cell_keep_blobs", "gauge", "Layers that the controller wants here.", images.keep},
         {"berth_cell_keep_missing", "gauge", "Those of them that are not here yet.",
          images.keep_missing},
+        {"berth_cell_blobs_damaged_total", "counter",
+         "Layers kept for other cells that the disk had changed.", images.damaged},
         {"berth_cell_peer_fetched_bytes_total", "counter", "Bytes fetched from other cells.",
          got.bytes},
         {"berth_cell_peer_fetched_total", "counter", "Layers fetched from other cells.", got.blobs},

@@ -101,11 +101,14 @@ struct image_keep {
     uint64_t size;
 };
 int image_store_keep(struct image_store *s, const struct image_keep *list, size_t n);
+/* Another cell says that it got something else than this blob: it is verified. */
+void image_store_doubt(struct image_store *s, const char *hex);
 int image_store_blobs_fd(const struct image_store *s); /* of their directory; borrowed */
 
 struct image_store_stats {
     uint64_t layers, blobs, bytes, pulls, failures, pulled_bytes, refused, collected;
     uint64_t keep, keep_missing; /* of image_store_keep(): all, those that are not there yet */
+    uint64_t damaged;            /* blobs that were not any more what they had been */
 };
 void image_store_stats(const struct image_store *s, struct image_store_stats *ret);
 

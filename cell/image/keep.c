@@ -1,9 +1,14 @@
 /* keep.c - blobs that must be here for other cells, fetched in the background.
  *
  * One at a time, while no app waits for a pull, each from wherever it can be had. What could not be
- * fetched is tried again later, and later each time. */
+ * fetched is tried again later, and later each time.
+ *
+ * A spare copy that rotted is none: each is read again once a day, slowly, and fetched anew when
+ * its bytes are others. */
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,7 +23,10 @@
 
 #define FIRST_WAIT_MS 1000 /* after a failure; doubled */
 #define DOUBLINGS     6
-#define LOOK_MS       1000 /* while something is missing */
+#define LOOK_MS       1000  /* while something is missing */
+#define CHECK_WAIT_MS 60000 /* between two blobs */
+#define CHECK_BLOCK   ((size_t)1 << 20)
+#define CHECK_NAP_US  50000 /* after a block: 20 MB a second */
 
 struct keep { /* one blob */
     char hex[LAYER_HEX + 1];
@@ -41,7 +49,16 @@ struct keep_job { /* the one that is being fetched */
     struct layer_trail trail;
 };
 
+struct check_job { /* the one that is being verified */
+    struct image_store *s;
+    char hex[LAYER_HEX + 1];
+    int fd;
+    bool whole, wrong;
+};
+
 struct keeping {
+    struct check_job *check;
+    uint64_t check_ms; /* not before */
     struct keep *list; /* by hex */
     bool known;        /* told at least once */
     struct workers *worker;
@@ -86,7 +103,7 @@ static void keep_work(void *arg) {
     do
         job->code = fetch_blob(&order, &job->made, &job->err);
     while (job->code == -EBADMSG && !s->stopping && s->source.blame &&
-           s->source.blame(s->source.data, &job->trail));
+           s->source.blame(s->source.data, &order.blob));
     if (job->code < 0)
         return;
     const struct fetch_result blob = {.disk_bytes = job->made.blob_bytes};
@@ -148,10 +165,85 @@ static void begin(struct image_store *s, const struct keep *k) {
         s->keeping->job = job;
 }
 
+/* --- one check -------------------------------------------------------------------------------- */
+
+static void check_work(void *arg) {
+    struct check_job *job = arg;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    char hex[2 * EVP_MAX_MD_SIZE + 1];
+    unsigned digest_n = 0;
+    ssize_t n = 1;
+    _cleanup_(freep) uint8_t *block = malloc(CHECK_BLOCK);
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    bool good = block && md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
+    while (good && !job->s->stopping && (n = read(job->fd, block, CHECK_BLOCK)) > 0) {
+        good = EVP_DigestUpdate(md, block, (size_t)n) == 1;
+        usleep(CHECK_NAP_US);
+    }
+    job->whole = good && n == 0 && EVP_DigestFinal_ex(md, digest, &digest_n) == 1;
+    EVP_MD_CTX_free(md);
+    posix_fadvise(job->fd, 0, 0, POSIX_FADV_DONTNEED);
+    if (!job->whole)
+        job->wrong = good && n < 0; /* it cannot be read */
+    hex_encode(digest, digest_n, hex);
+    job->wrong |= job->whole && !str_eq(hex, job->hex);
+}
+
+static void on_checked(void *arg) {
+    struct check_job *job = arg;
+    struct image_store *s = job->s;
+    struct layer *layer = layer_find(s, IMAGE_BLOB, job->hex);
+    s->keeping->check = NULL;
+    s->keeping->check_ms = clock_mono_ms() + CHECK_WAIT_MS;
+    if (layer) {
+        layer->check_ms = clock_mono_ms() + BLOB_CHECK_MS;
+        layer->doubted = false;
+    }
+    if (layer && job->wrong)
+        layer_discard(s, layer);
+    close(job->fd);
+    free(job);
+    keeping_look(s);
+}
+
+static void check(struct image_store *s, const struct layer *layer) {
+    struct check_job *job = mem_zalloc(sizeof *job);
+    if (!job)
+        return;
+    job->s = s;
+    memcpy(job->hex, layer->hex, sizeof job->hex);
+    job->fd = openat(s->kind_fds[IMAGE_BLOB], layer->hex, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (job->fd >= 0 && workers_run(s->keeping->worker, check_work, on_checked, job) == 0) {
+        s->keeping->check = job;
+        return;
+    }
+    close_fdp(&job->fd);
+    free(job);
+}
+
+/* A blob that is doubted, or that is due unless another one was just now. */
+static void check_one(struct image_store *s, uint64_t now_ms) {
+    struct keeping *k = s->keeping;
+    for (const struct layer *l = s->layers; l && !k->check; l = l->next) {
+        bool due = now_ms >= k->check_ms && now_ms >= l->check_ms && find(k, l->hex);
+        if (l->kind == IMAGE_BLOB && (l->doubted || due))
+            check(s, l);
+    }
+}
+
+void image_store_doubt(struct image_store *s, const char *hex) {
+    struct layer *layer = layer_find(s, IMAGE_BLOB, hex);
+    if (!layer || !s->keeping || layer->doubted)
+        return;
+    layer->doubted = true;
+    keeping_look(s);
+}
+
 /* --- which, and when -------------------------------------------------------------------------- */
 
 void keeping_look(struct image_store *s) {
-    static const struct timeval later = {.tv_sec = LOOK_MS / 1000};
+    static const struct timeval soon = {.tv_sec = LOOK_MS / 1000},
+                                later = {.tv_sec = CHECK_WAIT_MS / 1000};
     struct keeping *k = s->keeping;
     const struct keep *next = NULL;
     uint64_t now_ms = clock_mono_ms();
@@ -167,8 +259,8 @@ void keeping_look(struct image_store *s) {
     }
     if (next && !k->job && !s->fetches)
         begin(s, next);
-    if (k->missing && !k->job)
-        event_add(k->timer, &later);
+    check_one(s, now_ms);
+    event_add(k->timer, k->missing && !k->job ? &soon : &later);
     s->stats.keep = HASH_COUNT(k->list);
     s->stats.keep_missing = k->missing;
 }
@@ -228,7 +320,7 @@ int keeping_new(struct image_store *s, struct error *err) {
     struct keeping *k = s->keeping = mem_zalloc(sizeof *k);
     if (!k || !(k->timer = evtimer_new(s->loop, on_look, s)))
         return error_set(err, -ENOMEM, "out of memory");
-    return workers_new(&k->worker, s->loop, 1, err);
+    return workers_new(&k->worker, s->loop, 2, err); /* a fetch and a check */
 }
 
 void keeping_free(struct image_store *s) {

@@ -76,6 +76,8 @@ static int parse_header(struct slice name, struct slice value, struct peer_ask *
         if (!take(&value, "bytes=") || value.n < 2 || value.p[value.n - 1] != '-' ||
             parse_u64_slice((struct slice){value.p, value.n - 1}, 0, INT64_MAX, &ret->from) < 0)
             return 416;
+    } else if (slice_eq_nocase(name, SLICE_LIT("Doubt"))) {
+        ret->doubt = true;
     } else if (slice_eq_nocase(name, SLICE_LIT("Content-Length")) ||
                slice_eq_nocase(name, SLICE_LIT("Transfer-Encoding"))) {
         return 400;
@@ -94,14 +96,14 @@ int peer_ask_parse(const char *head, size_t n, struct peer_ask *ret) {
     return r == 0 && !is_whole(rest) ? 400 : r;
 }
 
-size_t peer_ask_format(const struct peer_place *at, const char *hex, uint64_t from,
+size_t peer_ask_format(const struct peer_place *at, const char *hex, uint64_t from, bool doubt,
                        char buf[static PEER_HEAD_MAX]) {
     char name[64];
     peer_name(at, name);
     int n = snprintf(buf, PEER_HEAD_MAX,
                      PATH "%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"
-                          "Range: bytes=%" PRIu64 "-\r\n\r\n",
-                     hex, name, at->token, from);
+                          "Range: bytes=%" PRIu64 "-\r\n%s\r\n",
+                     hex, name, at->token, from, doubt ? "Doubt: 1\r\n" : "");
     return (size_t)n;
 }
 

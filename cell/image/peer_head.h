@@ -4,10 +4,13 @@
  *     Authorization: Bearer <token>              Content-Length: 900
  *     Range: bytes=100-                          Content-Range: bytes 100-999/1000
  *
- * HTTP as it is, of which this much is understood: one request a connection, without a body. */
+ * HTTP as it is, of which this much is understood: one request a connection, without a body. Who
+ * got wrong bytes says so with a line "Doubt: 1": the giver looks at its blob then, and gives
+ * nothing. */
 #ifndef CELL_IMAGE_PEER_HEAD_H
 #define CELL_IMAGE_PEER_HEAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +23,7 @@ struct peer_ask {
     uint8_t blob[TOKEN_BLOB_SIZE];
     char token[TOKEN_TEXT_SIZE]; /* "" for none */
     uint64_t from;
+    bool doubt;
 };
 
 /* How long the head at the start of n bytes is, with its empty line; 0: it is not whole yet. */
@@ -27,8 +31,8 @@ size_t peer_head_end(const char *p, size_t n);
 
 /* A whole head, from anywhere. 0, or the HTTP status to refuse it with. */
 int peer_ask_parse(const char *head, size_t n, struct peer_ask *ret);
-/* The request for it at this place. Bytes written to buf. */
-size_t peer_ask_format(const struct peer_place *at, const char *hex, uint64_t from,
+/* The request for it at this place, or the doubt about it there. Bytes written to buf. */
+size_t peer_ask_format(const struct peer_place *at, const char *hex, uint64_t from, bool doubt,
                        char buf[static PEER_HEAD_MAX]);
 
 struct peer_answer {

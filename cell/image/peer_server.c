@@ -176,6 +176,10 @@ static int check(struct conn *c, const struct peer_ask *ask, uint64_t *ret_size)
     if (token_check(s->config.key, s->config.nonce, ask->blob, ask->token, strlen(ask->token),
                     clock_mono_ms()) < 0)
         return 403;
+    if (ask->doubt && s->config.peers)
+        peers_doubt(s->config.peers, ask->blob);
+    if (ask->doubt)
+        return 404;
     if (s->stats.giving >= PEER_TRANSFERS)
         return 503;
     _cleanup_(close_fdp) int file =

@@ -14,6 +14,7 @@
 #include "common/bus/token.h"
 
 struct peer_server;
+struct peers;
 
 #define PEER_TRANSFERS   16 /* at a time; who comes then is told to come again (503) */
 #define PEER_CONNECTIONS 128
@@ -27,6 +28,7 @@ struct peer_server_config {
     int blobs_fd;                    /* the directory of blobs, by their hex digits; borrowed */
     uint8_t key[BUS_KEY_SIZE];       /* of tokens */
     uint8_t nonce[TOKEN_NONCE_SIZE]; /* of this run */
+    struct peers *peers;             /* who is told of doubts; borrowed; NULL: nobody */
 };
 
 /* Listens at once. -EADDRINUSE, -EINVAL ... */

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -74,11 +73,11 @@ static int open_file(struct reading *r) {
     return 0;
 }
 
-static void note_peer(struct layer_trail *t, const char *name) {
+static void note_peer(struct layer_trail *t, const struct peer_place *at) {
     for (unsigned i = 0; i < t->peer_count; i++)
-        if (str_eq(t->peers[i], name))
+        if (t->peers[i].port == at->port && str_eq(t->peers[i].address, at->address))
             return;
-    snprintf(t->peers[t->peer_count++], sizeof t->peers[0], "%s", name);
+    t->peers[t->peer_count++] = *at;
 }
 
 static int open_peer(struct reading *r, const struct peer_place *at) {
@@ -94,7 +93,7 @@ static int open_peer(struct reading *r, const struct peer_place *at) {
         return code;
     }
     r->stream.slow_ms = peers_config(r->peers)->slow_ms;
-    note_peer(r->what->trail, name);
+    note_peer(r->what->trail, at);
     r->from = FROM_PEER;
     return 0;
 }
@@ -285,10 +284,16 @@ static int open_blob(void *data, const struct layer_blob *what, const volatile b
     return 0;
 }
 
-static bool blame(void *data, struct layer_trail *trail) {
+static bool blame(void *data, const struct layer_blob *what) {
+    struct layer_trail *trail = what->trail;
     bool somebody = trail->peer_count > 0 || (trail->own && !trail->own_is_bad);
-    for (unsigned i = 0; i < trail->peer_count; i++)
-        peers_distrust(data, trail->peers[i]);
+    for (unsigned i = 0; i < trail->peer_count; i++) {
+        char name[64];
+        peer_name(&trail->peers[i], name);
+        peers_distrust(data, name);
+        peer_stream_doubt(&trail->peers[i], what->digest + strlen("sha256:"));
+    }
+    mem_wipe(trail->peers, sizeof trail->peers);
     trail->own_is_bad |= trail->own;
     trail->own = false;
     trail->peer_count = 0;

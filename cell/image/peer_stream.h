@@ -26,4 +26,7 @@ int peer_stream_open(struct peer_stream *s, const struct peer_place *at, const c
 ssize_t peer_stream_read(struct peer_stream *s, void *buf, size_t n, struct error *err);
 void peer_stream_close(struct peer_stream *s);
 
+/* What came from there was wrong: tells it, as far as it listens. */
+void peer_stream_doubt(const struct peer_place *at, const char *hex);
+
 #endif

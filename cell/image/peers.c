@@ -13,6 +13,7 @@
 #include "common/base/str.h"
 
 #define LOOK_MS      100 /* how often `stop` is looked at */
+#define DOUBTS_MAX   16  /* more at a time are left to the daily look */
 #define DISTRUST_MAX 64  /* the oldest is forgotten above that */
 
 struct question { /* on the stack of the thread that asks */
@@ -31,6 +32,8 @@ struct peers {
     pthread_mutex_t lock;
     pthread_cond_t answered;
     struct question *questions; /* under lock, as is the rest */
+    uint8_t doubts[DOUBTS_MAX][TOKEN_BLOB_SIZE];
+    size_t doubt_count;
     struct distrust {
         char name[64];
         uint64_t until_ms;
@@ -55,6 +58,29 @@ static bool take_question(struct peers *p, uint8_t ret[TOKEN_BLOB_SIZE]) {
     return found;
 }
 
+static bool take_doubt(struct peers *p, uint8_t ret[TOKEN_BLOB_SIZE]) {
+    pthread_mutex_lock(&p->lock);
+    bool found = p->doubt_count > 0;
+    if (found)
+        memcpy(ret, p->doubts[--p->doubt_count], TOKEN_BLOB_SIZE);
+    pthread_mutex_unlock(&p->lock);
+    return found;
+}
+
+static void wake(struct peers *p) {
+    const uint64_t one = 1;
+    if (write(p->fd, &one, sizeof one) < 0)
+        (void)0; /* the counter is full: the loop is already woken */
+}
+
+void peers_doubt(struct peers *p, const uint8_t blob[TOKEN_BLOB_SIZE]) {
+    pthread_mutex_lock(&p->lock);
+    if (p->doubt_count < DOUBTS_MAX)
+        memcpy(p->doubts[p->doubt_count++], blob, TOKEN_BLOB_SIZE);
+    pthread_mutex_unlock(&p->lock);
+    wake(p);
+}
+
 static void on_questions(evutil_socket_t fd, short what, void *arg) {
     struct peers *p = arg;
     uint8_t blob[TOKEN_BLOB_SIZE];
@@ -64,6 +90,8 @@ static void on_questions(evutil_socket_t fd, short what, void *arg) {
         (void)0; /* a spurious wake */
     while (take_question(p, blob))
         p->ops.ask(p->ops.data, blob);
+    while (take_doubt(p, blob))
+        p->ops.doubt(p->ops.data, blob);
 }
 
 void peers_located(struct peers *p, const uint8_t blob[TOKEN_BLOB_SIZE],
@@ -95,12 +123,11 @@ static void wait_a_moment(struct peers *p) {
 size_t peers_locate(struct peers *p, const uint8_t blob[TOKEN_BLOB_SIZE], const volatile bool *stop,
                     struct peer_place ret[PEERS_PLACES]) {
     struct question q = {0};
-    const uint64_t end = clock_mono_ms() + PEERS_LOCATE_MS, one = 1;
+    const uint64_t end = clock_mono_ms() + PEERS_LOCATE_MS;
     memcpy(q.blob, blob, sizeof q.blob);
     pthread_mutex_lock(&p->lock);
     DL_APPEND(p->questions, &q);
-    if (write(p->fd, &one, sizeof one) < 0)
-        (void)0; /* the counter is full: the loop is already woken */
+    wake(p);
     while (!q.answered && !*stop && clock_mono_ms() < end)
         wait_a_moment(p);
     DL_DELETE(p->questions, &q);

@@ -34,6 +34,8 @@ struct peer_place {
 struct peers_ops {
     /* On the loop: where is this blob? peers_located() answers, from inside or later. */
     void (*ask)(void *data, const uint8_t blob[TOKEN_BLOB_SIZE]);
+    /* On the loop: another cell says that our blob is wrong. */
+    void (*doubt)(void *data, const uint8_t blob[TOKEN_BLOB_SIZE]);
     void *data;
 };
 
@@ -62,6 +64,7 @@ void peer_name(const struct peer_place *place, char name[static 64]);
 /* It sent wrong bytes: not to be asked for a while. */
 void peers_distrust(struct peers *p, const char *name);
 bool peers_trusts(struct peers *p, const char *name);
+void peers_doubt(struct peers *p, const uint8_t blob[TOKEN_BLOB_SIZE]); /* ours; see peers_ops */
 const struct peers_config *peers_config(const struct peers *p);
 
 /* Bytes that peers gave, blobs that one gave the end of, tries that failed, times that one was

@@ -166,7 +166,7 @@ static void fetch_work(void *arg) {
             f->stop = true;
         f->code = fetch_layer(&order, &f->made, &f->err);
     } while (is_bad_content(f->code) && s->source.blame &&
-             s->source.blame(s->source.data, &f->trail));
+             s->source.blame(s->source.data, &order.blob));
     if (f->code < 0)
         return;
     struct error ignored;

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "cell/image/image.h"
+#include "cell/image/peers.h"
 #include "common/base/error.h"
 #include "common/registry/reference.h"
 #include "common/registry/registry.h"
@@ -21,7 +22,7 @@ struct layer_trail {
     bool own;        /* this cell's own blob did */
     bool own_is_bad; /* it was wrong: not to be used again */
     unsigned peer_count;
-    char peers[TRAIL_PEERS][64]; /* names of those that did */
+    struct peer_place peers[TRAIL_PEERS]; /* those that did */
 };
 
 struct layer_blob {              /* what to fetch; all borrowed */
@@ -42,7 +43,7 @@ struct layer_source {
     void (*close)(void *blob);
     /* The bytes were wrong: notes who is to blame, and returns whether another try makes sense
      * because the next bytes come from someone else. NULL: never. */
-    bool (*blame)(void *data, struct layer_trail *trail);
+    bool (*blame)(void *data, const struct layer_blob *what);
     void *data;
 };
 

@@ -273,6 +273,7 @@ static int discard(struct image_store *s, enum image_kind kind, const char *name
 
 void layer_discard(struct image_store *s, struct layer *layer) {
     discard(s, layer->kind, layer->hex);
+    s->stats.damaged++;
     layer_forget(s, layer);
 }
 
@@ -298,6 +299,7 @@ int layer_commit(struct image_store *s, enum image_kind kind, const char *name, 
     layer->tar_bytes = made->tar_bytes;
     layer->entries = made->entries;
     layer->used_ns = clock_wall_ns();
+    layer->check_ms = clock_mono_ms() + BLOB_CHECK_MS; /* it was verified as it came */
     layer_add(s, layer);
     if (ret)
         *ret = layer;

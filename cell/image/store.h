@@ -11,16 +11,19 @@
 #include "cell/image/source.h"
 #include "common/base/workers.h"
 
-#define LAYER_HEX  64 /* of a sha256 */
-#define TRASH_NAME 33 /* 32 random hex digits and a NUL */
+#define LAYER_HEX     64                  /* of a sha256 */
+#define TRASH_NAME    33                  /* 32 random hex digits and a NUL */
+#define BLOB_CHECK_MS (24u * 3600 * 1000) /* a blob that is kept is verified again that often */
 
 struct layer { /* a directory in DIR/layers, or a file in DIR/blobs */
     enum image_kind kind;
     char hex[LAYER_HEX + 1]; /* of the diff id, or of the blob's digest */
     uint64_t disk_bytes, tar_bytes, entries;
-    uint64_t used_ns; /* wall clock of the last release, kept across restarts */
-    unsigned holds;   /* by leases and by pulls on their way to one; of blobs none */
-    bool durable;     /* known to be on disk whole */
+    uint64_t used_ns;  /* wall clock of the last release, kept across restarts */
+    unsigned holds;    /* by leases and by pulls on their way to one; of blobs none */
+    bool durable;      /* known to be on disk whole */
+    bool doubted;      /* another cell says that this blob is wrong */
+    uint64_t check_ms; /* of blobs: their bytes are looked at again then, by clock_mono_ms() */
     struct layer *prev, *next;
 };
 
@@ -64,7 +67,7 @@ struct layer *layer_find(struct image_store *s, enum image_kind kind, const char
 /* DIR/tmp/NAME, complete and marked, becomes a layer (*ret; may be NULL). */
 int layer_commit(struct image_store *s, enum image_kind kind, const char *name, const char *hex,
                  const struct fetch_result *made, struct layer **ret, struct error *err);
-/* It turned out to be damaged, or is not needed. */
+/* It turned out to be damaged. */
 void layer_discard(struct image_store *s, struct layer *layer);
 void layer_hold(struct layer *layer);
 void layer_release(struct image_store *s, struct layer *layer);

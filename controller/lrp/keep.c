@@ -9,7 +9,7 @@
 #include "controller/lrp/internal.h"
 
 #define KEEP_EVERY_MS    1000u
-#define KEEP_A_PASS      1000u   /* images looked at a time: some milliseconds */
+#define KEEP_A_PASS      500u    /* images looked at a time: some milliseconds */
 #define KEEP_PATIENCE_MS 60000u  /* for a first cell that has all of it */
 #define KEEP_LATE_MS     300000u /* without one more layer: another one may try */
 

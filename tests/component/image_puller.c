@@ -179,7 +179,7 @@ static int give(struct puller *p, struct error *err) {
 
 static int run(struct puller *p, const char *dir) {
     const struct peers_config peers_config = {.registries = p->config};
-    const struct peers_ops peers_ops = {on_ask, p};
+    const struct peers_ops peers_ops = {.ask = on_ask, .data = p};
     struct error err = {0};
     p->loop = event_base_new();
     int r = http_client_new(&p->http, p->loop, &err);

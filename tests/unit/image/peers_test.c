@@ -62,7 +62,7 @@ static void start_giver(size_t i, uint64_t rate) {
     ck_assert_int_eq(mkdir(path, 0700), 0);
     g->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct peer_server_config config = {
-        .address = "127.0.0.1", .rate = rate, .ask_ms = 500, .blobs_fd = g->fd};
+        .address = "127.0.0.1", .rate = rate, .ask_ms = 500, .blobs_fd = g->fd, .peers = peers};
     memcpy(config.key, key, sizeof key);
     memcpy(config.nonce, nonce, sizeof nonce);
     for (int k = 0; k < 20 && !g->server; k++) {
@@ -93,8 +93,15 @@ static void on_ask(void *data, const uint8_t blob[TOKEN_BLOB_SIZE]) {
     peers_located(peers, blob, places, n);
 }
 
+static unsigned doubted;
+static void on_doubt(void *data, const uint8_t blob[TOKEN_BLOB_SIZE]) {
+    (void)data;
+    ck_assert_mem_eq(blob, digest_bytes, TOKEN_BLOB_SIZE);
+    doubted++;
+}
+
 static void setup(size_t size) {
-    const struct peers_ops ops = {on_ask, NULL};
+    const struct peers_ops ops = {on_ask, on_doubt, NULL};
     strcpy(dir, "/tmp/berth-peers-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     loop = event_base_new();
@@ -102,7 +109,7 @@ static void setup(size_t size) {
                      0);
     memset(givers, 0, sizeof givers);
     order = "";
-    asked = 0;
+    asked = doubted = 0;
     content_n = size;
     content = malloc(size + 1);
     for (size_t i = 0; i < size; i++)
@@ -139,8 +146,8 @@ static void *take_main(void *arg) {
     struct taking *t = arg;
     struct layer_source source;
     peer_source(peers, &source);
+    struct layer_blob what = {NULL, NULL, digest, content_n, t->own_fd, &t->trail};
     do {
-        struct layer_blob what = {NULL, NULL, digest, content_n, t->own_fd, &t->trail};
         void *blob = NULL;
         char buf[10000];
         ssize_t n = 0;
@@ -151,7 +158,7 @@ static void *take_main(void *arg) {
         if (t->code == 0)
             t->code = (int)n;
         source.close(blob);
-    } while (t->code == -EBADMSG && source.blame(source.data, &t->trail));
+    } while (t->code == -EBADMSG && source.blame(source.data, &what));
     t->done = true;
     return NULL;
 }
@@ -215,6 +222,7 @@ START_TEST(one_that_lies_is_found_out_and_another_one_is_asked) {
     take(&t);
     ck_whole(&t);
     ck_assert_uint_eq(counted().distrusted, 1);
+    ck_assert_uint_eq(doubted, 1); /* it hears of it */
     uint64_t before = counted().bytes;
     take(&t); /* it is not even asked again */
     ck_whole(&t);
@@ -432,6 +440,9 @@ START_TEST(strangers_get_nothing_but_a_status) {
     ck_assert_uint_eq(n, 100);
     ck_assert_int_eq(ASK(digest, token, "Range: bytes=1000-\r\n"), 416);
     ck_assert_int_eq(ASK(digest, foreign, ""), 403); /* of another blob */
+    ck_assert_int_eq(ASK(digest, "", "Doubt: 1\r\n"), 403);
+    ck_assert_int_eq(ASK(digest, token, "Doubt: 1\r\n"), 404);
+    ck_assert_uint_eq(n, 0);
     ck_assert_int_eq(ASK(digest, "", ""), 403);
     ck_assert_int_eq(ASK(digest, "abc", ""), 403);
     ck_assert_uint_eq(n, 0);

@@ -122,8 +122,8 @@ static struct image_limits limits;
 static bool keeps_blobs;
 static bool content_is_blamed; /* once: another try makes sense */
 
-static bool blame(void *data, struct layer_trail *trail) {
-    (void)data, (void)trail;
+static bool blame(void *data, const struct layer_blob *what) {
+    (void)data, (void)what;
     bool again = content_is_blamed;
     content_is_blamed = false;
     return again;
@@ -808,8 +808,9 @@ END_TEST
 START_TEST(blobs_go_before_layers_unless_they_must_be_kept) {
     keep_blobs();
     size_t all[] = {add_blob(300000), add_blob(300001), add_blob(300002)};
-    struct image_lease *lease = pull(all, 2); /* its layers are in use */
+    struct image_lease *lease = pull(all, 2);
     uint64_t trees = lease->bytes;
+    image_lease_free(lease);
     limits.cache_bytes = trees + blobs[0].bytes.n / 2;
     reopen_store();
     const char *ids[] = {blobs[0].diff_id, blobs[1].diff_id};
@@ -884,6 +885,32 @@ START_TEST(a_blob_that_lost_bytes_is_dropped_at_start) {
 }
 END_TEST
 
+START_TEST(a_blob_that_rotted_is_fetched_anew) {
+    keep_blobs();
+    size_t all[] = {add_blob(1000), add_blob(2000)};
+    image_lease_free(pull(all, 2));
+    char path[192];
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/blobs/%s", dir, blobs[i].digest + 7);
+        int fd = open(path, O_WRONLY);
+        ck_assert_int_eq(pwrite(fd, "X", 1, 5), 1);
+        close(fd);
+    }
+    reopen_store(); /* what was there before is looked at soon */
+    watch();
+    keep(all + 1, 1);
+    wait_until(stats().damaged == 1);
+    wait_until(blob_is_right(1) && stats().keep_missing == 0);
+    ck_assert_uint_eq(opened(1), 2);
+    ck_assert_ptr_nonnull(strstr(changes, "-b1 +b1 "));
+    ck_assert(blob_there(0) && !blob_is_right(0)); /* need not be here: nobody looks ... */
+    image_store_doubt(store, blobs[0].digest + 7); /* ... until somebody complains */
+    wait_until(stats().damaged == 2);
+    ck_assert(!blob_there(0));
+    wait_until(count_entries("tmp") == 0);
+}
+END_TEST
+
 int main(void) {
     if (geteuid() != 0) {
         puts("image/store: skipped, owners and trusted attributes need root");
@@ -926,6 +953,7 @@ int main(void) {
         what_must_be_kept_is_fetched_and_not_unpacked,
         keeping_waits_while_an_app_waits_and_tries_again_after_a_failure,
         a_blob_that_lost_bytes_is_dropped_at_start,
+        a_blob_that_rotted_is_fetched_anew,
     };
     for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
         tcase_add_test(tcase, tests[i]);
