@@ -261,6 +261,32 @@ START_TEST(the_set_is_saved_a_moment_later_and_at_the_end) {
 }
 END_TEST
 
+static bool has_failed_to_save(void) {
+    struct strbuf text = {0};
+    feed_metrics(feed, &text);
+    bool failed = strstr(text.p, "berth_router_route_save_failures 1\n") != NULL;
+    strbuf_fini(&text);
+    return failed;
+}
+
+START_TEST(a_set_that_could_not_be_saved_serves_and_is_saved_later) {
+    char path[96], obstacle[112];
+    struct stat st;
+    setup();
+    snprintf(path, sizeof path, "%s/routes.json", dir);
+    snprintf(obstacle, sizeof obstacle, "%s.tmp", path); /* where it is written first */
+    ck_assert_int_eq(mkdir(obstacle, 0700), 0);
+    tell(1, 0, 5, false, LIST("a"), NULL);
+    wait_for(has_failed_to_save());
+    ck_assert(has("a"));
+    ck_assert_int_eq(rmdir(obstacle), 0);
+    feed_free(feed); /* or some seconds later */
+    feed = NULL;
+    ck_assert_int_eq(stat(path, &st), 0);
+    teardown();
+}
+END_TEST
+
 static void push_line(const char *text) {
     struct log_ring_entry e = {SLICE_LIT("app-1"), slice_of(text), 77};
     pthread_mutex_lock(&sink.lock);
@@ -293,4 +319,5 @@ RUN_TESTS("router/feed", pages_of_a_full_set_count_when_the_last_is_there,
           a_new_controller_replaces_the_set_but_not_by_half_of_one,
           a_step_from_elsewhere_is_not_taken, routes_that_are_not_valid_do_not_keep_others_out,
           the_set_is_saved_a_moment_later_and_at_the_end,
+          a_set_that_could_not_be_saved_serves_and_is_saved_later,
           access_lines_arrive_once_and_lost_ones_are_told)
