@@ -11,34 +11,77 @@
  * --------------------------------------------------------------------------------------
  */
 
-static json_t *app_links(struct call *c, const char *guid) {
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "self",
-                     json_link(c, "/v3/apps/%s", guid), "environment_variables",
-                     json_link(c, "/v3/apps/%s/environment_variables", guid), "processes",
-                     json_link(c, "/v3/apps/%s/processes", guid), "packages",
-                     json_link(c, "/v3/apps/%s/packages", guid), "current_droplet",
-                     json_link(c, "/v3/apps/%s/droplets/current", guid), "droplets",
-                     json_link(c, "/v3/apps/%s/droplets", guid), "tasks",
-                     json_link(c, "/v3/apps/%s/tasks", guid), "start",
-                     json_link_post(c, "/v3/apps/%s/actions/start", guid), "stop",
-                     json_link_post(c, "/v3/apps/%s/actions/stop", guid), "revisions",
-                     json_link(c, "/v3/apps/%s/revisions", guid), "deployed_revisions",
-                     json_link(c, "/v3/apps/%s/revisions/deployed", guid), "features",
-                     json_link(c, "/v3/apps/%s/features", guid));
+static void put_link(struct strbuf *out, const char *base, const char *guid, const char *name,
+                     const char *tail, bool post) {
+    const char *const parts[] = {"\"",
+                                 name,
+                                 "\":{\"href\":\"",
+                                 base,
+                                 "/v3/apps/",
+                                 guid,
+                                 tail,
+                                 post ? "\",\"method\":\"POST\"}," : "\"},"};
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+        strbuf_puts(out, parts[i]);
+}
+
+static void put_links(struct strbuf *out, const char *base, const struct app_row *app) {
+    static const struct {
+        const char *name, *tail;
+        bool post;
+    } links[] = {
+        {"self", "", false},
+        {"environment_variables", "/environment_variables", false},
+        {"processes", "/processes", false},
+        {"packages", "/packages", false},
+        {"current_droplet", "/droplets/current", false},
+        {"droplets", "/droplets", false},
+        {"tasks", "/tasks", false},
+        {"start", "/actions/start", true},
+        {"stop", "/actions/stop", true},
+        {"revisions", "/revisions", false},
+        {"deployed_revisions", "/revisions/deployed", false},
+        {"features", "/features", false},
+    };
+    strbuf_puts(out, ",\"links\":{");
+    for (size_t i = 0; i < ARRAY_SIZE(links); i++)
+        put_link(out, base, app->guid, links[i].name, links[i].tail, links[i].post);
+    strbuf_printf(out, "\"space\":{\"href\":\"%s/v3/spaces/%s\"}}", base, app->space_guid);
+}
+
+/* Apps are listed by the thousand: written as text, without a tree of values in between. */
+static void put_app(struct strbuf *out, const char *base, const struct app_row *app) {
+    char created[21], updated[21];
+    clock_format(app->created_ns, created);
+    clock_format(app->updated_ns, updated);
+    strbuf_printf(out, "{\"guid\":\"%s\",\"created_at\":\"%s\",\"updated_at\":\"%s\",\"name\":",
+                  app->guid, created, updated);
+    json_put_text(out, app->name);
+    strbuf_printf(
+        out, ",\"state\":\"%s\",\"lifecycle\":{\"type\":", app->started ? "STARTED" : "STOPPED");
+    json_put_text(out, app->lifecycle);
+    strbuf_printf(out, ",\"data\":{}},\"relationships\":{\"space\":{\"data\":{\"guid\":\"%s\"}},",
+                  app->space_guid);
+    if (app->droplet_guid[0])
+        strbuf_printf(out, "\"current_droplet\":{\"data\":{\"guid\":\"%s\"}}}", app->droplet_guid);
+    else
+        strbuf_puts(out, "\"current_droplet\":{\"data\":null}}");
+    strbuf_puts(out, ",\"metadata\":{\"labels\":");
+    json_put_stored(out, app->labels, "{}");
+    strbuf_puts(out, ",\"annotations\":");
+    json_put_stored(out, app->annotations, "{}");
+    strbuf_putc(out, '}');
+    put_links(out, base, app);
+    strbuf_putc(out, '}');
 }
 
 json_t *app_json(struct call *c, const struct app_row *app) {
-    json_t *links = app_links(c, app->guid);
-    if (links &&
-        json_object_set_new(links, "space", json_link(c, "/v3/spaces/%s", app->space_guid)))
-        return json_decref(links), NULL;
-    return json_pack("{s:s,s:o,s:o,s:s,s:s,s:{s:s,s:{}},s:{s:o,s:o},s:o,s:o}", "guid", app->guid,
-                     "created_at", json_time(app->created_ns), "updated_at",
-                     json_time(app->updated_ns), "name", app->name, "state",
-                     app->started ? "STARTED" : "STOPPED", "lifecycle", "type", app->lifecycle,
-                     "data", "relationships", "space", json_relation(app->space_guid),
-                     "current_droplet", json_relation(app->droplet_guid), "metadata",
-                     json_metadata(app->labels, app->annotations), "links", links);
+    _cleanup_(strbuf_fini) struct strbuf text = {0};
+    const char *base = call_base(c);
+    if (!base)
+        return NULL;
+    put_app(&text, base, app);
+    return text.failed ? NULL : json_loadb(text.p, text.n, 0, NULL);
 }
 
 static const char *const app_also[] = {"include=space",  "include=space.organization",
@@ -58,14 +101,18 @@ int list_apps(struct call *c) {
         return -1;
     if (store_app_list(c->api->deps.store, &l.query, &rows, &err) < 0)
         return fail_internal(c, &err);
-    json_t *list = json_array();
+    _cleanup_(strbuf_fini) struct strbuf list = {0};
+    const char *base = call_base(c);
+    if (!base)
+        return fail_no_memory(c);
     for (size_t i = 0; i < rows.n; i++) {
-        if (json_array_append_new(list, app_json(c, &rows.v[i])))
-            return json_decref(list), fail_no_memory(c);
+        if (i)
+            strbuf_putc(&list, ',');
+        put_app(&list, base, &rows.v[i]);
         include(&in, INCLUDE_SPACES, rows.v[i].space_guid);
         include(&in, INCLUDE_ORGS, rows.v[i].org_guid);
     }
-    return reply_list(c, &l, rows.total, list, including_take(&in));
+    return reply_list_text(c, &l, rows.total, &list, including_take(&in));
 }
 
 int get_app(struct call *c) {

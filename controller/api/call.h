@@ -170,6 +170,10 @@ json_t *json_link(struct call *c, const char *fmt, ...) __attribute__((format(pr
 json_t *json_link_post(struct call *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* {"labels":{},"annotations":{}} from the stored texts. */
 json_t *json_metadata(const char *labels, const char *annotations);
+/* The same as text: a string (null for NULL), a stored text. Appended. */
+struct strbuf;
+void json_put_text(struct strbuf *out, const char *text);
+void json_put_stored(struct strbuf *out, const char *text, const char *otherwise);
 /* A stored JSON text; `otherwise` ("{}", "[]", "null") when NULL or damaged. */
 json_t *json_stored(const char *text, const char *otherwise);
 

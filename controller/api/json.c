@@ -77,3 +77,38 @@ json_t *json_metadata(const char *labels, const char *annotations) {
     return json_pack("{s:o,s:o}", "labels", json_stored(labels, "{}"), "annotations",
                      json_stored(annotations, "{}"));
 }
+
+static void put_dump(struct strbuf *out, json_t *value) {
+    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    json_decref(value);
+    if (text)
+        strbuf_puts(out, text);
+    else
+        out->failed = true;
+    free(text);
+}
+
+static bool is_plain(const char *text) {
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || (unsigned char)*text >= 0x7f || *text == '"' ||
+            *text == '\\')
+            return false;
+    return true;
+}
+
+void json_put_text(struct strbuf *out, const char *text) {
+    if (!text || !is_plain(text)) {
+        put_dump(out, json_text_or_null(text));
+        return;
+    }
+    strbuf_putc(out, '"');
+    strbuf_puts(out, text);
+    strbuf_putc(out, '"');
+}
+
+void json_put_stored(struct strbuf *out, const char *text, const char *otherwise) {
+    if (!text || str_eq(text, otherwise))
+        strbuf_puts(out, otherwise);
+    else
+        put_dump(out, json_stored(text, otherwise));
+}

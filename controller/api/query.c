@@ -278,18 +278,50 @@ static json_t *page_link(struct call *c, const struct listing *l, uint64_t page)
     return url.failed ? NULL : json_pack("{s:o}", "href", json_text_or_null(url.p));
 }
 
+static json_t *pagination(struct call *c, const struct listing *l, uint64_t total) {
+    uint64_t pages = MAX((total + l->per_page - 1) / l->per_page, 1);
+    return json_pack("{s:I,s:I,s:o,s:o,s:o,s:o}", "total_results", (json_int_t)total, "total_pages",
+                     (json_int_t)pages, "first", page_link(c, l, 1), "last", page_link(c, l, pages),
+                     "next", l->page < pages ? page_link(c, l, l->page + 1) : json_null(),
+                     "previous", l->page > 1 ? page_link(c, l, l->page - 1) : json_null());
+}
+
 int reply_list(struct call *c, const struct listing *l, uint64_t total, json_t *resources,
                json_t *included) {
-    uint64_t pages = MAX((total + l->per_page - 1) / l->per_page, 1);
     json_t *body =
-        json_pack("{s:{s:I,s:I,s:o,s:o,s:o,s:o},s:o}", "pagination", "total_results",
-                  (json_int_t)total, "total_pages", (json_int_t)pages, "first", page_link(c, l, 1),
-                  "last", page_link(c, l, pages), "next",
-                  l->page < pages ? page_link(c, l, l->page + 1) : json_null(), "previous",
-                  l->page > 1 ? page_link(c, l, l->page - 1) : json_null(), "resources", resources);
-    if (included && (!body || json_object_set_new(body, "included", included)))
+        json_pack("{s:o,s:o}", "pagination", pagination(c, l, total), "resources", resources);
+    if (included && (!body || json_object_set_new(body, "included", included))) {
+        if (!body)
+            json_decref(included);
         return json_decref(body), fail_no_memory(c);
+    }
     return reply_json(c, 200, body);
+}
+
+int reply_list_text(struct call *c, const struct listing *l, uint64_t total,
+                    const struct strbuf *resources, json_t *included) {
+    json_t *head = pagination(c, l, total);
+    char *text = head ? json_dumps(head, JSON_COMPACT) : NULL,
+         *more = included ? json_dumps(included, JSON_COMPACT) : NULL;
+    bool ok = text && (more || !included) && !resources->failed;
+    json_decref(head);
+    json_decref(included);
+    strbuf_clear(&c->reply);
+    if (ok) {
+        strbuf_printf(&c->reply, "{\"pagination\":%s,\"resources\":[", text);
+        strbuf_add(&c->reply, resources->p, resources->n);
+        strbuf_puts(&c->reply, "]");
+        if (more)
+            strbuf_printf(&c->reply, ",\"included\":%s", more);
+        strbuf_puts(&c->reply, "}");
+    }
+    free(text);
+    free(more);
+    if (!ok || c->reply.failed)
+        return fail_no_memory(c);
+    c->reply_type = "application/json; charset=utf-8";
+    c->status = 200;
+    return 0;
 }
 
 /* Its filters are not known: what else is asked for finds nothing either way. */

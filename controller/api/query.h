@@ -93,6 +93,9 @@ void listing_add(struct listing *l, const char *key, const char *const *value);
 /* The envelope; takes `resources` (NULL: out of memory), and `included` (NULL: none). */
 int reply_list(struct call *c, const struct listing *l, uint64_t total, json_t *resources,
                json_t *included);
+/* The same of resources that are text already: what stands between the brackets. */
+int reply_list_text(struct call *c, const struct listing *l, uint64_t total,
+                    const struct strbuf *resources, json_t *included);
 /* An empty list, whatever is asked for. */
 int reply_empty_list(struct call *c);
 
