@@ -90,7 +90,11 @@ int space_update(struct call *c, struct space_row *space) {
     struct error err = {0};
     if (app_name_ok(c, space->name) < 0)
         return -1;
-    return saved(c, store_space_update(c->api->deps.store, space, &err), &err);
+    int r = store_space_update(c->api->deps.store, space, &err);
+    if (r == -EEXIST)
+        return fail_invalid(c, "Organization '%s' already contains a space with name '%s'.",
+                            space->org_name ? space->org_name : "", space->name);
+    return saved(c, r, &err);
 }
 
 int update_space(struct call *c) {

@@ -346,6 +346,10 @@ START_TEST(a_route_moves_to_another_space_while_that_is_allowed) {
     snprintf(body, sizeof body,
              "{'name':'s2','relationships':{'organization':{'data':{'guid':'%s'}}}}", org_guid);
     post("/v3/spaces", other, body);
+    snprintf(url, sizeof url, "/v3/spaces/%s", other);
+    a = want(422, "PATCH", url, "{'name':'s'}");
+    ck_assert_str_eq(detail_of(&a), "Organization 'o' already contains a space with name 's'.");
+    answer_fini(&a);
     snprintf(url, sizeof url, "/v3/routes/%s/relationships/space", route);
     snprintf(body, sizeof body, "{'data':{'guid':'%s'}}", other);
     a = want(403, "PATCH", url, body);
