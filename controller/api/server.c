@@ -359,11 +359,9 @@ static int server_new(struct api *api, struct error *err) {
         return r;
     }
     evhttp_set_max_headers_size(s->http, HEADERS_MAX);
-    /* A body that is somewhat too large is read, so that the answer has our form; a larger one is
-     * drained before evhttp refuses it: who sends without waiting for "100 Continue" would else
-     * find the connection reset and never read the 413. */
+    /* A body that is somewhat too large is read, so that its sender hears the 413, in our form.
+     * evhttp refuses a larger one by its head alone: it could be without end. */
     evhttp_set_max_body_size(s->http, 4 * CALL_BODY_MAX);
-    evhttp_set_flags(s->http, EVHTTP_SERVER_LINGERING_CLOSE);
     evhttp_set_timeout(s->http, IDLE_S);
     evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
                                             EVHTTP_REQ_PATCH | EVHTTP_REQ_DELETE | EVHTTP_REQ_HEAD |

@@ -14,7 +14,7 @@
 struct event_base;
 
 enum {
-    ID_BASE = 700000000,
+    ID_BASE = 1100000000,
     ID_RANGE = 65536,
     PORT_FIRST = 22500,
     PORT_COUNT = 400,
