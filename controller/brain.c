@@ -22,12 +22,13 @@
 /* From the moment that routers are told that an instance goes until its cell is told to stop it:
  * they hear within milliseconds, and what they sent it before is answered by then. */
 #define DRAIN_MS       2000
-#define CRASHES_A_TIME 100   /* audit events written in one transaction */
-#define CRASHES_MAX    10000 /* waiting to be written; more are only in the log */
+#define NOTICES_A_TIME 100   /* audit events written in one transaction */
+#define NOTICES_MAX    10000 /* waiting to be written; more are only in the log */
 
-/* A crash that is still to be written as an audit event. Owns its texts. */
-struct crash {
-    struct crash *prev, *next;
+/* What happened to an instance and is still to be written as an audit event. Owns its texts. */
+struct notice {
+    struct notice *prev, *next;
+    enum api_instance_event event;
     struct lrp_actual actual;
     char *text;
 };
@@ -38,11 +39,11 @@ struct brain {
     struct nodes *nodes;
     struct rollouts *rollouts;
     struct api *api;
-    struct event *converge_timer, *crash_timer;
-    struct crash *crashes; /* oldest first */
-    size_t crash_count;
+    struct event *converge_timer, *notice_timer;
+    struct notice *notices; /* oldest first */
+    size_t notice_count;
     uint64_t tasks_succeeded, tasks_failed;
-    uint64_t convergences, crash_events, crashes_unwritten, slowest_ms;
+    uint64_t convergences, crash_events, unwritten, slowest_ms;
     uint64_t passes, pass_ns, full_ns; /* convergences of all processes: done, this one, the last */
 };
 
@@ -101,9 +102,9 @@ static void on_new_guid(void *data, char buf[static GUID_SIZE]) {
     guid_new(buf);
 }
 
-/* --- crashes become audit events, in batches: each transaction is a write to disk --- */
+/* --- crashes and moves become audit events, in batches: each transaction is a write to disk --- */
 
-static void crash_free(struct crash *c) {
+static void notice_free(struct notice *c) {
     if (!c)
         return;
     free((char *)c->actual.app_guid);
@@ -117,15 +118,16 @@ static void crash_free(struct crash *c) {
     free(c->text);
     free(c);
 }
-DEFINE_FREEP(crash)
+DEFINE_FREEP(notice)
 
-static void remember_crash(struct brain *b, const struct lrp_actual *a, const char *text) {
-    _cleanup_(crash_freep) struct crash *c = mem_zalloc(sizeof *c);
-    b->crash_events++;
-    if (!c || b->crash_count >= CRASHES_MAX) {
-        b->crashes_unwritten++;
+static void remember(struct brain *b, enum api_instance_event event, const struct lrp_actual *a,
+                     const char *text) {
+    _cleanup_(notice_freep) struct notice *c = mem_zalloc(sizeof *c);
+    if (!c || b->notice_count >= NOTICES_MAX) {
+        b->unwritten++;
         return;
     }
+    c->event = event;
     c->actual = (struct lrp_actual){.app_guid = str_dup(a->app_guid),
                                     .process = str_dup(a->process),
                                     .process_guid = str_dup(a->process_guid),
@@ -148,37 +150,37 @@ static void remember_crash(struct brain *b, const struct lrp_actual *a, const ch
     if (!c->actual.app_guid || !c->actual.process || !c->actual.process_guid ||
         !c->actual.process_type || !c->actual.instance_guid || !c->actual.cell_id ||
         !c->actual.cell_name || !c->actual.reason || !c->text) {
-        b->crashes_unwritten++;
+        b->unwritten++;
         return;
     }
-    DL_APPEND(b->crashes, c);
+    DL_APPEND(b->notices, c);
     c = NULL;
-    b->crash_count++;
-    if (!event_pending(b->crash_timer, EV_TIMEOUT, NULL))
-        arm(b->crash_timer, 0);
+    b->notice_count++;
+    if (!event_pending(b->notice_timer, EV_TIMEOUT, NULL))
+        arm(b->notice_timer, 0);
 }
 
-static void on_write_crashes(evutil_socket_t fd, short what, void *arg) {
+static void on_write_notices(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     struct brain *b = arg;
     struct error err = {0};
     bool open = store_begin(b->deps.store, &err) == 0;
     size_t n = 0;
-    for (; n < CRASHES_A_TIME && b->crashes; n++) {
-        struct crash *c = b->crashes;
-        if (b->api && open && api_record_crash(b->api, &c->actual, c->text, &err) < 0)
-            log_warn("cannot write the event of a crash", "app=%s why=%s", c->actual.app_guid,
+    for (; n < NOTICES_A_TIME && b->notices; n++) {
+        struct notice *c = b->notices;
+        if (b->api && open && api_record_instance(b->api, c->event, &c->actual, c->text, &err) < 0)
+            log_warn("cannot write the event of an instance", "app=%s why=%s", c->actual.app_guid,
                      log_quote(err.msg));
-        DL_DELETE(b->crashes, c);
-        b->crash_count--;
-        crash_free(c);
+        DL_DELETE(b->notices, c);
+        b->notice_count--;
+        notice_free(c);
     }
     if (!open || store_commit(b->deps.store, &err) < 0) {
-        b->crashes_unwritten += n;
-        log_warn("cannot write events of crashes", "crashes=%zu why=%s", n, log_quote(err.msg));
+        b->unwritten += n;
+        log_warn("cannot write events of instances", "events=%zu why=%s", n, log_quote(err.msg));
     }
-    if (b->crashes)
-        arm(b->crash_timer, 0);
+    if (b->notices)
+        arm(b->notice_timer, 0);
 }
 
 /* --- events, as the app's log shows them --- */
@@ -222,8 +224,9 @@ static void on_event(void *data, const char *kind, const struct lrp_actual *a, c
     if (b->rollouts)
         rollouts_changed(b->rollouts);
     if (str_eq(kind, "crash")) {
+        b->crash_events++;
         say_crash(b, a, text);
-        remember_crash(b, a, text);
+        remember(b, API_INSTANCE_CRASHED, a, text);
     } else if (str_eq(kind, "place-failed")) {
         logs_printf(b->deps.logs, a->app_guid, "API", true, clock_wall_ns(),
                     *a->cell_name ? "Instance %u could not be started, it is tried again: %s"
@@ -236,6 +239,7 @@ static void on_event(void *data, const char *kind, const struct lrp_actual *a, c
         logs_printf(b->deps.logs, a->app_guid, "CELL", false, clock_wall_ns(),
                     "Cell %s requesting replacement for instance %s", a->cell_name,
                     a->instance_guid);
+        remember(b, API_INSTANCE_RESCHEDULED, a, "its cell is being emptied");
     } else if (str_eq(kind, "unknown")) { /* deleted meanwhile, or of after the database's backup */
         log_warn("stopping an instance that nothing in the database wants",
                  "app=%s process=%s index=%u instance=%s cell=%s", a->app_guid, a->process_guid,
@@ -243,6 +247,7 @@ static void on_event(void *data, const char *kind, const struct lrp_actual *a, c
     } else if (str_eq(kind, "cell-lost")) {
         logs_printf(b->deps.logs, a->app_guid, "API", true, clock_wall_ns(),
                     "Instance %u on cell %s: %s", a->index, a->cell_name, text);
+        remember(b, API_INSTANCE_RESCHEDULED, a, text);
     } else if (str_eq(kind, "task-waits")) {
         logs_printf(b->deps.logs, a->app_guid, "API", true, clock_wall_ns(),
                     "Task %s cannot be started yet, it is tried again: %s", a->process_type, text);
@@ -305,8 +310,8 @@ int brain_new(struct brain **ret, const struct brain_deps *deps, struct error *e
         return error_set(err, -ENOMEM, "out of memory");
     b->deps = *deps;
     b->converge_timer = evtimer_new(deps->loop, on_converge, b);
-    b->crash_timer = evtimer_new(deps->loop, on_write_crashes, b);
-    if (!b->converge_timer || !b->crash_timer)
+    b->notice_timer = evtimer_new(deps->loop, on_write_notices, b);
+    if (!b->converge_timer || !b->notice_timer)
         return error_set(err, -ENOMEM, "out of memory");
     struct lrp_config config = {.presence_ms = BUS_PRESENCE_MS,
                                 .converge_ms = CONVERGE_MS,
@@ -330,15 +335,15 @@ int brain_new(struct brain **ret, const struct brain_deps *deps, struct error *e
 void brain_free(struct brain *b) {
     if (!b)
         return;
-    struct crash *c, *tmp;
-    DL_FOREACH_SAFE (b->crashes, c, tmp) {
-        crash_free(c);
+    struct notice *c, *tmp;
+    DL_FOREACH_SAFE (b->notices, c, tmp) {
+        notice_free(c);
     }
     lrp_free(b->lrp);
     if (b->converge_timer)
         event_free(b->converge_timer);
-    if (b->crash_timer)
-        event_free(b->crash_timer);
+    if (b->notice_timer)
+        event_free(b->notice_timer);
     free(b);
 }
 
@@ -346,8 +351,8 @@ struct lrp *brain_lrp(struct brain *b) {
     return b->lrp;
 }
 void brain_flush(struct brain *b) {
-    while (b->crashes)
-        on_write_crashes(-1, 0, b);
+    while (b->notices)
+        on_write_notices(-1, 0, b);
 }
 void brain_set_nodes(struct brain *b, struct nodes *nodes) {
     b->nodes = nodes;
@@ -419,7 +424,7 @@ void brain_metrics(struct brain *b, struct strbuf *out) {
         {"berth_convergences_full_total", "counter", "Convergences of all processes.", b->passes},
         {"berth_crashes_total", "counter", "Crashes of instances.", b->crash_events},
         {"berth_crash_events_unwritten_total", "counter",
-         "Crashes whose audit event could not be written.", b->crashes_unwritten},
+         "Crashes and moves whose audit event could not be written.", b->unwritten},
         {"berth_log_store_bytes", "gauge", "Memory held by recent log lines.",
          logs_bytes(b->deps.logs)},
     };

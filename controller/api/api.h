@@ -73,9 +73,11 @@ DEFINE_FREEP(api)
 /* Prometheus lines: requests by class of status, connections, log-ins refused. */
 void api_metrics(struct api *api, struct strbuf *out);
 
-/* An instance crashed: writes the app's events "app.crash" and "audit.app.process.crash". For the
- * owner of lrp_ops.on_event. */
-int api_record_crash(struct api *api, const struct lrp_actual *a, const char *text,
-                     struct error *err);
+/* Writes the app's events: "app.crash" and "audit.app.process.crash", or, for an instance that is
+ * to run on another cell, "audit.app.process.rescheduling". `text` says why. For the owner of
+ * lrp_ops.on_event. */
+enum api_instance_event { API_INSTANCE_CRASHED, API_INSTANCE_RESCHEDULED };
+int api_record_instance(struct api *api, enum api_instance_event event, const struct lrp_actual *a,
+                        const char *text, struct error *err);
 
 #endif

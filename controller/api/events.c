@@ -52,11 +52,23 @@ static json_t *crash_data(const struct lrp_actual *a, const char *text) {
                      (json_int_t)a->crash_count, "exit_status", a->exit_status);
 }
 
-int api_record_crash(struct api *api, const struct lrp_actual *a, const char *text,
-                     struct error *err) {
+static json_t *rescheduling_data(const struct lrp_actual *a, const char *text) {
+    return json_pack("{s:s,s:I,s:s,s:o}", "instance", a->instance_guid ? a->instance_guid : "",
+                     "index", (json_int_t)a->index, "cell_id", a->cell_name ? a->cell_name : "",
+                     "reason", json_text_or_null(text ? text : ""));
+}
+
+int api_record_instance(struct api *api, enum api_instance_event event, const struct lrp_actual *a,
+                        const char *text, struct error *err) {
     static const struct {
+        enum api_instance_event event;
         const char *type, *actor;
-    } events[] = {{"app.crash", "app"}, {"audit.app.process.crash", "process"}};
+        json_t *(*data)(const struct lrp_actual *a, const char *text);
+    } events[] = {
+        {API_INSTANCE_CRASHED, "app.crash", "app", crash_data},
+        {API_INSTANCE_CRASHED, "audit.app.process.crash", "process", crash_data},
+        {API_INSTANCE_RESCHEDULED, "audit.app.process.rescheduling", "process", rescheduling_data},
+    };
     _cleanup_(app_row_fini) struct app_row app = {0};
     int r = store_app_get(api->deps.store, a->app_guid, &app, err);
     if (r < 0)
@@ -66,11 +78,14 @@ int api_record_crash(struct api *api, const struct lrp_actual *a, const char *te
         return r;
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(events); i++) {
         _cleanup_(event_row_fini) struct event_row e = {0};
-        if (fill(&e, events[i].type, "app", app.guid, app.name, crash_data(a, text)) < 0 ||
-            str_set(&e.actor_guid, i ? a->process : app.guid) < 0 ||
+        bool by_app = str_eq(events[i].actor, "app");
+        if (events[i].event != event)
+            continue;
+        if (fill(&e, events[i].type, "app", app.guid, app.name, events[i].data(a, text)) < 0 ||
+            str_set(&e.actor_guid, by_app ? app.guid : a->process) < 0 ||
             str_set(&e.actor_type, events[i].actor) < 0 ||
-            str_set(&e.actor_name, i ? a->process_type : app.name) < 0)
-            r = error_set(err, -ENOMEM, "out of memory recording a crash");
+            str_set(&e.actor_name, by_app ? app.name : a->process_type) < 0)
+            r = error_set(err, -ENOMEM, "out of memory recording an instance's event");
         memcpy(e.space_guid, app.space_guid, GUID_SIZE);
         memcpy(e.org_guid, app.org_guid, GUID_SIZE);
         if (r == 0)
