@@ -52,6 +52,24 @@ extern const struct field metadata_fields[2];
 #define FIELD_METADATA                                                                             \
     { .name = "metadata", .kind = FIELD_OBJECT, .fields = metadata_fields, .field_count = 2 }
 
+/* Memory, disk and log rate of what runs, each of which may be left to its default. `config` is the
+ * api_config. */
+#define FIELDS_OF_SIZE(config)                                                                     \
+    {.name = "memory_in_mb",                                                                       \
+     .kind = FIELD_INT,                                                                            \
+     .nullable = true,                                                                             \
+     .min = 1,                                                                                     \
+     .max = (int64_t)(config)->max_memory_mb},                                                     \
+        {.name = "disk_in_mb",                                                                     \
+         .kind = FIELD_INT,                                                                        \
+         .nullable = true,                                                                         \
+         .min = 1,                                                                                 \
+         .max = (int64_t)(config)->max_disk_mb},                                                   \
+    {                                                                                              \
+        .name = "log_rate_limit_in_bytes_per_second", .kind = FIELD_INT, .nullable = true,         \
+        .min = -1, .max = INT32_MAX                                                                \
+    }
+
 /* {"data":{"guid":"..."}} */
 extern const struct field relation_fields[1];
 #define FIELD_RELATION(name_, required_)                                                           \

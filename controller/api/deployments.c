@@ -132,21 +132,7 @@ static int check_body(struct call *c) {
     const struct field options[] = {
         {.name = "max_in_flight", .kind = FIELD_INT, .nullable = true, .min = 1, .max = instances},
         {.name = "web_instances", .kind = FIELD_INT, .nullable = true, .min = 0, .max = instances},
-        {.name = "memory_in_mb",
-         .kind = FIELD_INT,
-         .nullable = true,
-         .min = 1,
-         .max = (int64_t)config->max_memory_mb},
-        {.name = "disk_in_mb",
-         .kind = FIELD_INT,
-         .nullable = true,
-         .min = 1,
-         .max = (int64_t)config->max_disk_mb},
-        {.name = "log_rate_limit_in_bytes_per_second",
-         .kind = FIELD_INT,
-         .nullable = true,
-         .min = -1,
-         .max = INT32_MAX},
+        FIELDS_OF_SIZE(config),
         {.name = "canary",
          .kind = FIELD_OBJECT,
          .nullable = true,
@@ -178,18 +164,6 @@ static int check_body(struct call *c) {
     if (body_text(c->json, "droplet.guid") && body_text(c->json, "revision.guid"))
         return fail_invalid(c, "Cannot set both fields 'droplet' and 'revision'");
     return 0;
-}
-
-static int load_app_to_deploy(struct call *c, struct app_row *app) {
-    struct error err = {0};
-    int r = store_app_get(c->api->deps.store, body_text(c->json, "relationships.app.data.guid"),
-                          app, &err);
-    if (r < 0 && r != -ENOENT)
-        return fail_internal(c, &err);
-    if (r < 0 || !sees_space(c, app->space_guid))
-        return fail_invalid(
-            c, "Unable to use app. Ensure that the app exists and you have access to it.");
-    return need_space(c, app->space_guid, NEED_WRITE, "App");
 }
 
 static int load_revision_to_deploy(struct call *c, const struct app_row *app, const char *guid,
@@ -286,8 +260,11 @@ int create_deployment(struct call *c) {
     _cleanup_(droplet_row_fini) struct droplet_row droplet = {0};
     _cleanup_(deployment_row_fini) struct deployment_row d = {0};
     struct deploy_wish wish = {.droplet_guid = droplet.guid};
-    if (check_body(c) < 0 || load_app_to_deploy(c, &app) < 0 || need_docker(c, &app) < 0 ||
-        choose_droplet(c, &app, &revision, &droplet) < 0 ||
+    if (check_body(c) < 0 ||
+        load_related_app(c,
+                         "Unable to use app. Ensure that the app exists and you have access to it.",
+                         &app) < 0 ||
+        need_docker(c, &app) < 0 || choose_droplet(c, &app, &revision, &droplet) < 0 ||
         load_app_process(c, app.guid, "web", NEED_READ, &web) < 0 || take_strategy(c, &d) < 0 ||
         take_size(c, &web, &wish.size) < 0 ||
         metadata_merge(c, c->json, &d.labels, &d.annotations) < 0)

@@ -121,17 +121,6 @@ int delete_droplet(struct call *c) {
  * ----------------------------------------------------------------------------------------
  */
 
-static int load_app_of_droplet(struct call *c, struct app_row *app) {
-    struct error err = {0};
-    int r = store_app_get(c->api->deps.store, body_text(c->json, "relationships.app.data.guid"),
-                          app, &err);
-    if (r < 0 && r != -ENOENT)
-        return fail_internal(c, &err);
-    if (r < 0 || !sees_space(c, app->space_guid))
-        return fail_invalid(c, "App is invalid. Ensure it exists and you have access to it.");
-    return need_space(c, app->space_guid, NEED_WRITE, "App");
-}
-
 /* `?source_guid=`: what another app's droplet is, for this one. It comes of no other way than that
  * and staging. */
 int create_droplet(struct call *c) {
@@ -144,7 +133,8 @@ int create_droplet(struct call *c) {
     if (!source_guid)
         return fail_invalid(c, "This platform has no droplets to upload: it runs Docker images.");
     if (load_droplet(c, source_guid, NEED_WRITE, &d) < 0 || body_check_all(c, fields) < 0 ||
-        load_app_of_droplet(c, &app) < 0)
+        load_related_app(c, "App is invalid. Ensure it exists and you have access to it.", &app) <
+            0)
         return -1;
     if (!str_eq(d.state, "STAGED"))
         return fail_invalid(c, "Unable to copy droplet: source droplet is not staged");

@@ -93,6 +93,9 @@ enum need { NEED_READ, NEED_WRITE };
 /* 0, or -1 with the error answered: 404 when it is not there or not to be seen, 403 when it may be
  * seen but no more. *ret must be finished by the caller. */
 int load_app(struct call *c, const char *guid, enum need need, struct app_row *ret);
+/* The one that the body relates to, to be written to; 422 with `unusable` when it is not there or
+ * not to be seen. */
+int load_related_app(struct call *c, const char *unusable, struct app_row *ret);
 int load_process(struct call *c, const char *guid, enum need need, struct process_row *ret);
 /* The process of this type of an app. */
 int load_app_process(struct call *c, const char *app_guid, const char *type, enum need need,

@@ -17,6 +17,17 @@ int load_app(struct call *c, const char *guid, enum need need, struct app_row *r
     return found(c, r, &err, "App") < 0 ? -1 : need_space(c, ret->space_guid, need, "App");
 }
 
+int load_related_app(struct call *c, const char *unusable, struct app_row *ret) {
+    struct error err = {0};
+    int r = store_app_get(c->api->deps.store, body_text(c->json, "relationships.app.data.guid"),
+                          ret, &err);
+    if (r < 0 && r != -ENOENT)
+        return fail_internal(c, &err);
+    if (r < 0 || !sees_space(c, ret->space_guid))
+        return fail_invalid(c, "%s", unusable);
+    return need_space(c, ret->space_guid, NEED_WRITE, "App");
+}
+
 int load_process(struct call *c, const char *guid, enum need need, struct process_row *ret) {
     _cleanup_(old_version_row_fini) struct old_version_row old = {0};
     struct error err = {0};

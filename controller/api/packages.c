@@ -102,17 +102,6 @@ static int check_image(struct call *c, const char *image) {
     return 0;
 }
 
-static int load_app_of_package(struct call *c, struct app_row *app) {
-    struct error err = {0};
-    int r = store_app_get(c->api->deps.store, body_text(c->json, "relationships.app.data.guid"),
-                          app, &err);
-    if (r < 0 && r != -ENOENT)
-        return fail_internal(c, &err);
-    if (r < 0 || !sees_space(c, app->space_guid))
-        return fail_invalid(c, "App is invalid. Ensure it exists and you have access to it.");
-    return need_space(c, app->space_guid, NEED_WRITE, "App");
-}
-
 int package_create(struct call *c, const struct app_row *app, const char *image,
                    const char *username, const char *password, struct package_row *ret) {
     struct error err = {0};
@@ -141,7 +130,9 @@ static int copy_package(struct call *c, const char *source_guid) {
     _cleanup_(app_row_fini) struct app_row app = {0};
     _cleanup_(package_row_fini) struct package_row from = {0}, p = {0};
     struct error err = {0};
-    if (body_check_all(c, fields) < 0 || load_app_of_package(c, &app) < 0)
+    if (body_check_all(c, fields) < 0 ||
+        load_related_app(c, "App is invalid. Ensure it exists and you have access to it.", &app) <
+            0)
         return -1;
     int r = store_package_get(c->api->deps.store, source_guid, &from, &err);
     if (r < 0 && r != -ENOENT)
@@ -177,7 +168,9 @@ int create_package(struct call *c) {
         return copy_package(c, source_guid);
     if (type && !str_eq(type, "docker"))
         return fail_invalid(c, "Type must be 'docker': this platform runs Docker images");
-    if (body_check_all(c, fields) < 0 || load_app_of_package(c, &app) < 0)
+    if (body_check_all(c, fields) < 0 ||
+        load_related_app(c, "App is invalid. Ensure it exists and you have access to it.", &app) <
+            0)
         return -1;
     if (metadata_merge(c, c->json, &p.labels, &p.annotations) < 0 ||
         package_create(c, &app, body_text(c->json, "data.image"),

@@ -6,10 +6,9 @@
 #include "controller/api/resources.h"
 #include "controller/staging/staging.h"
 
-#define COMMAND_MAX  4096 /* cc: app/models/runtime/task_model.rb */
-#define NAME_MAX_    255
-#define PRIVATE      "[PRIVATE DATA HIDDEN]" /* cc: Censorship::PRIVATE_DATA_HIDDEN */
-#define LOG_RATE_MAX INT32_MAX
+#define COMMAND_MAX 4096 /* cc: app/models/runtime/task_model.rb */
+#define NAME_MAX_   255
+#define PRIVATE     "[PRIVATE DATA HIDDEN]" /* cc: Censorship::PRIVATE_DATA_HIDDEN */
 #define NO_DROPLET                                                                                 \
     "Task must have a droplet. Specify droplet or assign current droplet to app." /* CLIs look for \
                                                                                      it */
@@ -112,21 +111,7 @@ static int check_body(struct call *c) {
     const struct field fields[] = {
         {.name = "name", .kind = FIELD_TEXT, .nullable = true, .min = 1, .max = NAME_MAX_},
         {.name = "command", .kind = FIELD_TEXT, .nullable = true, .min = 1, .max = COMMAND_MAX},
-        {.name = "memory_in_mb",
-         .kind = FIELD_INT,
-         .nullable = true,
-         .min = 1,
-         .max = (int64_t)config->max_memory_mb},
-        {.name = "disk_in_mb",
-         .kind = FIELD_INT,
-         .nullable = true,
-         .min = 1,
-         .max = (int64_t)config->max_disk_mb},
-        {.name = "log_rate_limit_in_bytes_per_second",
-         .kind = FIELD_INT,
-         .nullable = true,
-         .min = -1,
-         .max = LOG_RATE_MAX},
+        FIELDS_OF_SIZE(config),
         {.name = "droplet_guid", .kind = FIELD_TEXT, .nullable = true, .min = 1},
         {.name = "user", .kind = FIELD_TEXT, .nullable = true, .min = 1},
         {.name = "template",
