@@ -1,267 +1,13 @@
-#include "tests/unit/image/archive_maker.h"
-#include "tests/unit/lib/runner.h"
+/* store_test.c - the layer cache: pulling, failing, cancelling, keeping and collecting. */
+#include "tests/unit/image/store_world.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <event2/event.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
-#include "cell/image/image.h"
-#include "cell/image/source.h"
-#include "common/base/clock.h"
-#include "common/base/fs.h"
-#include "common/base/mem.h"
 #include "common/base/str.h"
-
-#define BLOBS   8
-#define WAIT_MS 20000
-
-/* --- a registry in memory --------------------------------------------------------------------- */
-
-static struct blob {
-    struct strbuf bytes;
-    char digest[72], diff_id[72];
-    bool closed_gate; /* reads wait after the first half */
-    int fail;         /* negative: open fails so */
-    unsigned opened;
-} blobs[BLOBS];
-static size_t blob_count;
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-
-struct reading {
-    struct blob *blob;
-    size_t at;
-    const volatile bool *stop;
-};
-
-static int open_blob(void *data, const struct layer_blob *what, const volatile bool *stop,
-                     void **ret, struct error *err) {
-    struct blob *b = blobs;
-    int r = 0;
-    while (b < blobs + blob_count && !str_eq(b->digest, what->digest))
-        b++;
-    if (b == blobs + blob_count)
-        return error_set(err, -ENOENT, "blob unknown");
-    pthread_mutex_lock(&gate);
-    b->opened++;
-    if (b->fail)
-        r = error_set(err, b->fail, "the registry says no");
-    if (str_eq(what->ref->registry, "dead"))
-        r = error_set(err, -ECONNREFUSED, "connection refused by dead");
-    pthread_mutex_unlock(&gate);
-    if (r < 0)
-        return r;
-    struct reading *reading = mem_zalloc(sizeof *reading);
-    *reading = (struct reading){b, 0, stop};
-    *ret = reading;
-    return 0;
-}
-
-static ssize_t read_blob(void *arg, void *buf, size_t n, struct error *err) {
-    struct reading *r = arg;
-    struct strbuf *from = &r->blob->bytes;
-    for (bool closed = true; closed && r->at >= from->n / 2;) {
-        pthread_mutex_lock(&gate);
-        closed = r->blob->closed_gate;
-        pthread_mutex_unlock(&gate);
-        if (closed && *r->stop)
-            return error_set(err, -ECANCELED, "cancelled");
-        if (closed)
-            usleep(1000);
-    }
-    n = MIN(MIN(n, from->n - r->at), MAX(from->n / 2, 1u));
-    memcpy(buf, from->p + r->at, n);
-    r->at += n;
-    return (ssize_t)n;
-}
-
-static void close_blob(void *arg) {
-    free(arg);
-}
-
-static void set_gate(size_t i, bool closed) {
-    pthread_mutex_lock(&gate);
-    blobs[i].closed_gate = closed;
-    pthread_mutex_unlock(&gate);
-}
-
-static unsigned opened(size_t i) {
-    pthread_mutex_lock(&gate);
-    unsigned n = blobs[i].opened;
-    pthread_mutex_unlock(&gate);
-    return n;
-}
-
-/* A layer with one file, "fN", of n bytes. */
-static size_t add_blob(size_t n) {
-    struct blob *b = &blobs[blob_count];
-    _cleanup_(strbuf_fini) struct strbuf tar = {0};
-    _cleanup_(freep) char *data = mem_zalloc(n + 1);
-    char name[8];
-    snprintf(name, sizeof name, "f%zu", blob_count);
-    memset(data, 'x', n);
-    tar_add(&tar, (struct tar_entry){.name = name, .mode = 0644, .data = data, .n = n});
-    tar_end(&tar);
-    compress_to(&b->bytes, GZIP, tar.p, tar.n);
-    digest_of(tar.p, tar.n, b->diff_id);
-    digest_of(b->bytes.p, b->bytes.n, b->digest);
-    return blob_count++;
-}
-
-/* --- the store under test --------------------------------------------------------------------- */
-
-static char dir[64];
-static struct event_base *loop;
-static struct image_store *store;
-static struct image_limits limits;
-static bool keeps_blobs;
-static bool content_is_blamed; /* once: another try makes sense */
-
-static bool blame(void *data, const struct layer_blob *what) {
-    (void)data, (void)what;
-    bool again = content_is_blamed;
-    content_is_blamed = false;
-    return again;
-}
-
-static void open_store(void) {
-    const struct layer_source source = {open_blob, read_blob, close_blob, blame, NULL};
-    struct error err = {0};
-    ck_assert_msg(image_store_new_from(&store, loop, dir, &source, keeps_blobs, &limits, &err) == 0,
-                  "%s", err.msg);
-}
-
-static void reopen_store(void) {
-    image_store_free(store);
-    store = NULL;
-    open_store();
-}
-
-static void set_up(void) {
-    snprintf(dir, sizeof dir, "/tmp/berth-store-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    loop = event_base_new();
-    limits = (struct image_limits){
-        .max_layer_bytes = 200 << 20,
-        .max_image_bytes = 200 << 20,
-        .max_entries = 1000,
-        .max_ratio = 200,
-        .threads = 2,
-    };
-    open_store();
-}
-
-static void tear_down(void) {
-    struct error err = {0};
-    image_store_free(store);
-    store = NULL;
-    keeps_blobs = content_is_blamed = false;
-    event_base_free(loop);
-    for (size_t i = 0; i < blob_count; i++)
-        strbuf_fini(&blobs[i].bytes);
-    memset(blobs, 0, sizeof blobs);
-    blob_count = 0;
-    ck_assert_msg(fs_remove_tree(AT_FDCWD, dir, &err) == 0, "%s", err.msg);
-}
-
-/* Runs the loop until *what, or fails the test. */
-#define wait_until(what)                                                                           \
-    do {                                                                                           \
-        uint64_t give_up_ms = clock_mono_ms() + WAIT_MS;                                           \
-        while (!(what)) {                                                                          \
-            ck_assert_msg(clock_mono_ms() < give_up_ms, "never: %s", #what);                       \
-            event_base_loop(loop, EVLOOP_NONBLOCK);                                                \
-            usleep(500);                                                                           \
-        }                                                                                          \
-    } while (0)
-
-struct outcome {
-    bool done;
-    struct image_lease *lease;
-    struct error err;
-    uint64_t told_done, told_total;
-};
-
-static void on_progress(void *data, uint64_t done_bytes, uint64_t total_bytes) {
-    struct outcome *o = data;
-    ck_assert_uint_ge(done_bytes, o->told_done);
-    ck_assert_uint_le(done_bytes, total_bytes);
-    o->told_done = done_bytes;
-    o->told_total = total_bytes;
-}
-
-static void on_done(void *data, struct image_lease *lease, const struct error *err) {
-    struct outcome *o = data;
-    ck_assert(!o->done);
-    o->done = true;
-    o->lease = lease;
-    if (!lease)
-        o->err = *err;
-}
-
-static struct image_pull *start_from(char *registry, struct outcome *o, const size_t *which,
-                                     size_t n) {
-    Berth__Image image = BERTH__IMAGE__INIT;
-    Berth__Layer layers[BLOBS], *list[BLOBS];
-    struct image_pull_ops ops = {on_progress, on_done, o};
-    struct image_pull *pull = NULL;
-    struct error err = {0};
-    *o = (struct outcome){0};
-    for (size_t i = 0; i < n; i++) {
-        berth__layer__init(&layers[i]);
-        layers[i].digest = blobs[which[i]].digest;
-        layers[i].diff_id = blobs[which[i]].diff_id;
-        layers[i].size = blobs[which[i]].bytes.n;
-        list[i] = &layers[i];
-    }
-    image.registry = registry;
-    image.repository = "library/test";
-    image.layers = list;
-    image.n_layers = n;
-    ck_assert_msg(image_pull_start(store, &image, &ops, &pull, &err) == 0, "%s", err.msg);
-    ck_assert(!o->done);
-    return pull;
-}
-
-static struct image_pull *start(struct outcome *o, const size_t *which, size_t n) {
-    return start_from("reg.example", o, which, n);
-}
-
-static struct image_lease *pull(const size_t *which, size_t n) {
-    struct outcome o;
-    start(&o, which, n);
-    wait_until(o.done);
-    ck_assert_msg(o.lease != NULL, "%s", o.err.msg);
-    return o.lease;
-}
-
-static size_t count_entries(const char *sub) {
-    char path[128];
-    size_t n = 0;
-    snprintf(path, sizeof path, "%s/%s", dir, sub);
-    DIR *d = opendir(path);
-    for (struct dirent *e; (e = readdir(d));)
-        n += e->d_name[0] != '.';
-    closedir(d);
-    return n;
-}
-
-static struct image_store_stats stats(void) {
-    struct image_store_stats st;
-    image_store_stats(store, &st);
-    return st;
-}
-
-static bool layer_there(size_t i) {
-    char path[192];
-    snprintf(path, sizeof path, "%s/layers/%s", dir, blobs[i].diff_id + 7);
-    return access(path, F_OK) == 0;
-}
 
 /* --- pulling ---------------------------------------------------------------------------------- */
 
@@ -485,8 +231,7 @@ START_TEST(a_malformed_image_is_refused_at_once) {
 END_TEST
 
 START_TEST(a_full_disk_is_said_and_nothing_stays) {
-    image_store_free(store);
-    store = NULL;
+    close_store();
     ck_assert_int_eq(mount("tmpfs", dir, "tmpfs", 0, "size=1m"), 0);
     open_store();
     size_t big[] = {add_blob(3 << 20)}, small[] = {add_blob(1000)};
@@ -499,8 +244,7 @@ START_TEST(a_full_disk_is_said_and_nothing_stays) {
     wait_until(fine.done);
     image_lease_free(fine.lease);
     size_t layers = count_entries("layers");
-    image_store_free(store);
-    store = NULL;
+    close_store();
     umount2(dir, MNT_DETACH);
     open_store();
     ck_assert_int_eq(o.err.code, -ENOSPC);
@@ -622,8 +366,7 @@ static void make_dir(const char *path) {
 START_TEST(leftovers_are_removed_at_start) {
     size_t all[] = {add_blob(100)};
     image_lease_free(pull(all, 1));
-    image_store_free(store);
-    store = NULL;
+    close_store();
     make_dir("tmp/unfinished");
     make_dir("tmp/unfinished/deep");
     make_dir("layers/0000000000000000000000000000000000000000000000000000000000000000");
@@ -652,8 +395,7 @@ START_TEST(layers_not_known_to_be_on_disk_do_not_survive_a_reboot) {
     size_t all[] = {add_blob(100), add_blob(200), add_blob(300)};
     image_lease_free(pull(all, 3));
     ck_assert(!is_durable(0));
-    image_store_free(store);
-    store = NULL;
+    close_store();
     set_mark(0, "1 100 200 1 00000000-0000-0000-0000-000000000000");
     set_mark(1, "1 100 200 1 -");
     set_mark(2, "damaged");
@@ -673,253 +415,15 @@ START_TEST(layers_become_durable_in_the_background) {
 END_TEST
 
 START_TEST(a_directory_has_one_store) {
-    const struct layer_source source = {open_blob, read_blob, close_blob, blame, NULL};
     struct image_store *other = NULL;
     struct error err = {0};
-    ck_assert_int_eq(image_store_new_from(&other, loop, dir, &source, false, &limits, &err),
-                     -EBUSY);
+    ck_assert_int_eq(
+        image_store_new_from(&other, loop, dir, &registry_in_memory, false, &limits, &err), -EBUSY);
     ck_assert_ptr_null(other);
 }
 END_TEST
 
-/* --- blobs for other cells -------------------------------------------------------------------- */
-
-static bool blob_there(size_t i) {
-    char path[192];
-    snprintf(path, sizeof path, "%s/blobs/%s", dir, blobs[i].digest + 7);
-    return access(path, F_OK) == 0;
-}
-
-static bool blob_is_right(size_t i) {
-    char name[192], found[72];
-    _cleanup_(freep) char *bytes = NULL;
-    size_t n = 0;
-    snprintf(name, sizeof name, "%s/blobs/%s", dir, blobs[i].digest + 7);
-    if (fs_read(AT_FDCWD, name, 1 << 24, &bytes, &n, NULL) < 0)
-        return false;
-    digest_of(bytes, n, found);
-    return str_eq(found, blobs[i].digest);
-}
-
-static void keep_blobs(void) {
-    keeps_blobs = true;
-    reopen_store();
-}
-
-static void keep(const size_t *which, size_t n) {
-    struct image_keep list[BLOBS];
-    for (size_t i = 0; i < n; i++) {
-        strcpy(list[i].digest, blobs[which[i]].digest);
-        list[i].size = blobs[which[i]].bytes.n;
-    }
-    ck_assert_int_eq(image_store_keep(store, list, n), 0);
-}
-
-static char changes[4096];
-static void on_change(void *data, enum image_kind kind, const char *hex, bool there) {
-    (void)data;
-    for (size_t i = 0; i < blob_count; i++)
-        if (str_eq(hex, (kind == IMAGE_BLOB ? blobs[i].digest : blobs[i].diff_id) + 7))
-            sprintf(changes + strlen(changes), "%c%c%zu ", there ? '+' : '-',
-                    kind == IMAGE_BLOB ? 'b' : 't', i);
-}
-
-static const Berth__Image *image_with(void *data, const char *digest) {
-    static Berth__Image image;
-    (void)data;
-    berth__image__init(&image);
-    image.registry = (char *)"reg.example";
-    image.repository = (char *)"library/test";
-    return str_eq(digest, blobs[0].digest) ? &image : NULL;
-}
-
-static void watch(void) {
-    const struct image_store_ops ops = {on_change, image_with, NULL};
-    changes[0] = 0;
-    image_store_set_ops(store, &ops);
-}
-
-START_TEST(what_is_pulled_is_kept_for_others_where_others_ask) {
-    size_t all[] = {add_blob(1000), add_blob(300000)};
-    image_lease_free(pull(all, 2));
-    ck_assert_uint_eq(count_entries("blobs"), 0); /* nobody asks a cell alone */
-    keep_blobs();
-    watch();
-    size_t more[] = {add_blob(2000), add_blob(300000)};
-    image_lease_free(pull(more, 2));
-    ck_assert(blob_is_right(2) && blob_is_right(3));
-    ck_assert_uint_eq(stats().blobs, 2);
-    ck_assert_uint_eq(stats().layers, 4);
-    ck_assert_uint_ge(stats().bytes, blobs[2].bytes.n + blobs[3].bytes.n);
-    ck_assert(strstr(changes, "+t0 ") && strstr(changes, "+t1 ") && strstr(changes, "+b2 ") &&
-              strstr(changes, "+t2 ") && !strstr(changes, "+b0"));
-    uint64_t bytes = stats().bytes;
-    reopen_store();
-    watch();
-    ck_assert_uint_eq(stats().blobs, 2);
-    ck_assert_uint_eq(stats().bytes, bytes);
-    ck_assert_ptr_nonnull(strstr(changes, "+b3 "));
-    ck_assert_uint_eq(count_entries("tmp"), 0);
-}
-END_TEST
-
-START_TEST(a_refused_layer_leaves_no_blob) {
-    keep_blobs();
-    size_t all[] = {add_blob(1000)};
-    struct outcome o;
-    memset(blobs[0].diff_id + 7, '0', 64);
-    start(&o, all, 1);
-    wait_until(o.done);
-    ck_assert_ptr_null(o.lease);
-    ck_assert_uint_eq(count_entries("blobs"), 0);
-    wait_until(count_entries("tmp") == 0);
-}
-END_TEST
-
-START_TEST(wrong_content_is_fetched_again_when_somebody_else_may_have_it_right) {
-    keep_blobs();
-    size_t all[] = {add_blob(1000)};
-    struct outcome o;
-    memset(blobs[0].diff_id + 7, '0', 64);
-    content_is_blamed = true;
-    start(&o, all, 1);
-    wait_until(o.done);
-    ck_assert_int_eq(o.err.code, -EBADMSG);
-    ck_assert_uint_eq(opened(0), 2);
-    wait_until(count_entries("tmp") == 0);
-}
-END_TEST
-
-START_TEST(a_pull_that_is_cancelled_makes_no_other_try) {
-    keep_blobs();
-    size_t all[] = {add_blob(100000)};
-    struct outcome o;
-    set_gate(0, true);
-    content_is_blamed = true;
-    struct image_pull *p = start(&o, all, 1);
-    wait_until(opened(0) == 1);
-    image_pull_cancel(p);
-    wait_until(count_entries("tmp") == 0);
-    ck_assert_uint_eq(opened(0), 1);
-    ck_assert_uint_eq(count_entries("blobs"), 0);
-}
-END_TEST
-
-START_TEST(blobs_go_before_layers_unless_they_must_be_kept) {
-    keep_blobs();
-    size_t all[] = {add_blob(300000), add_blob(300001), add_blob(300002)};
-    struct image_lease *lease = pull(all, 2);
-    uint64_t trees = lease->bytes;
-    image_lease_free(lease);
-    limits.cache_bytes = trees + blobs[0].bytes.n / 2;
-    reopen_store();
-    const char *ids[] = {blobs[0].diff_id, blobs[1].diff_id};
-    ck_assert_int_eq(image_lease_adopt(store, ids, 2, &lease, NULL), 0);
-    image_lease_free(pull(all + 2, 1)); /* collects: unused layers, but no blob before it is told */
-    ck_assert(blob_there(0) && blob_there(1) && blob_there(2));
-    ck_assert(layer_there(0) && layer_there(1));
-    keep(all, 1);
-    image_lease_free(pull(all + 2, 1));
-    wait_until(!blob_there(1) && !blob_there(2) && !layer_there(2));
-    ck_assert(blob_there(0) && layer_there(0) && layer_there(1));
-    image_lease_free(lease);
-    wait_until(!layer_there(0) || !layer_there(1));
-    ck_assert(blob_there(0));
-    wait_until(count_entries("tmp") == 0);
-}
-END_TEST
-
-START_TEST(what_must_be_kept_is_fetched_and_not_unpacked) {
-    keep_blobs();
-    watch();
-    size_t all[] = {add_blob(1000), add_blob(2000)};
-    keep(all, 2);
-    wait_until(stats().keep_missing == 0);
-    ck_assert(blob_is_right(0) && blob_is_right(1));
-    ck_assert_uint_eq(stats().layers, 0);
-    ck_assert_uint_eq(stats().keep, 2);
-    ck_assert_str_eq(changes, "+b0 +b1 ");
-    keep(all, 1);
-    ck_assert(blob_there(1)); /* it may go, but need not */
-    image_lease_free(pull(all, 2));
-    ck_assert_uint_eq(stats().layers, 2);
-}
-END_TEST
-
-START_TEST(keeping_waits_while_an_app_waits_and_tries_again_after_a_failure) {
-    keep_blobs();
-    size_t all[] = {add_blob(100000), add_blob(1000)};
-    struct outcome o;
-    set_gate(0, true);
-    start(&o, all, 1);
-    wait_until(opened(0) == 1);
-    keep(all + 1, 1);
-    for (int i = 0; i < 50; i++) {
-        event_base_loop(loop, EVLOOP_NONBLOCK);
-        usleep(1000);
-    }
-    ck_assert_uint_eq(opened(1), 0);
-    blobs[1].fail = -ECONNREFUSED;
-    set_gate(0, false);
-    wait_until(o.done && opened(1) == 1);
-    image_lease_free(o.lease);
-    ck_assert_uint_eq(stats().keep_missing, 1);
-    wait_until(count_entries("tmp") == 0);
-    blobs[1].fail = 0;
-    wait_until(stats().keep_missing == 0); /* seconds later */
-    ck_assert(blob_is_right(1));
-}
-END_TEST
-
-START_TEST(a_blob_that_lost_bytes_is_dropped_at_start) {
-    keep_blobs();
-    size_t all[] = {add_blob(1000), add_blob(2000)};
-    image_lease_free(pull(all, 2));
-    char path[192];
-    snprintf(path, sizeof path, "%s/blobs/%s", dir, blobs[0].digest + 7);
-    ck_assert_int_eq(truncate(path, 5), 0);
-    reopen_store();
-    ck_assert(!blob_there(0) && blob_there(1));
-    ck_assert_uint_eq(stats().blobs, 1);
-    wait_until(count_entries("tmp") == 0);
-}
-END_TEST
-
-START_TEST(a_blob_that_rotted_is_fetched_anew) {
-    keep_blobs();
-    size_t all[] = {add_blob(1000), add_blob(2000)};
-    image_lease_free(pull(all, 2));
-    char path[192];
-    for (size_t i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/blobs/%s", dir, blobs[i].digest + 7);
-        int fd = open(path, O_WRONLY);
-        ck_assert_int_eq(pwrite(fd, "X", 1, 5), 1);
-        close(fd);
-    }
-    reopen_store(); /* what was there before is looked at soon */
-    watch();
-    keep(all + 1, 1);
-    wait_until(stats().damaged == 1);
-    wait_until(blob_is_right(1) && stats().keep_missing == 0);
-    ck_assert_uint_eq(opened(1), 2);
-    ck_assert_ptr_nonnull(strstr(changes, "-b1 +b1 "));
-    ck_assert(blob_there(0) && !blob_is_right(0)); /* need not be here: nobody looks ... */
-    image_store_doubt(store, blobs[0].digest + 7); /* ... until somebody complains */
-    wait_until(stats().damaged == 2);
-    ck_assert(!blob_there(0));
-    wait_until(count_entries("tmp") == 0);
-}
-END_TEST
-
 int main(void) {
-    if (geteuid() != 0) {
-        puts("image/store: skipped, owners and trusted attributes need root");
-        return 77;
-    }
-    Suite *suite = suite_create("image/store");
-    TCase *tcase = tcase_create("store");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_checked_fixture(tcase, set_up, tear_down);
     const TTest *const tests[] = {
         layers_come_in_order_and_once,
         the_cache_is_closed_to_others,
@@ -945,18 +449,6 @@ int main(void) {
         layers_not_known_to_be_on_disk_do_not_survive_a_reboot,
         layers_become_durable_in_the_background,
         a_directory_has_one_store,
-        what_is_pulled_is_kept_for_others_where_others_ask,
-        a_refused_layer_leaves_no_blob,
-        wrong_content_is_fetched_again_when_somebody_else_may_have_it_right,
-        a_pull_that_is_cancelled_makes_no_other_try,
-        blobs_go_before_layers_unless_they_must_be_kept,
-        what_must_be_kept_is_fetched_and_not_unpacked,
-        keeping_waits_while_an_app_waits_and_tries_again_after_a_failure,
-        a_blob_that_lost_bytes_is_dropped_at_start,
-        a_blob_that_rotted_is_fetched_anew,
     };
-    for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
-        tcase_add_test(tcase, tests[i]);
-    suite_add_tcase(suite, tcase);
-    return run_suite(suite);
+    return run_store_tests("image/store", tests, ARRAY_SIZE(tests));
 }
