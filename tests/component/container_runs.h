@@ -1,5 +1,5 @@
-/* container_runs.h - containers made, waited for and looked at: the words in which
- * container_checks.c says its checks. One engine at a time.
+/* container_runs.h - containers made, waited for and looked at: the words in which the checks of
+ * containers are said. One engine at a time.
  *
  * What returns bool has said in t.why what is wrong when it is false. */
 #ifndef TESTS_COMPONENT_CONTAINER_RUNS_H
@@ -40,6 +40,22 @@ bool fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
         if (!(cond))                                                                               \
             return fail(__VA_ARGS__);                                                              \
     } while (0)
+
+/* --- checks --- */
+
+struct check {
+    const char *name;
+    bool (*run)(void);
+};
+#define CHECK_ROW(name)                                                                            \
+    { #name, name }
+
+/* Lists end with NULL. The second one's checks come last: they look at what the first one's left.
+ */
+extern const struct check checks_of_life[], checks_of_remains[];
+
+/* Another engine, with what a failed check left gone. */
+void start_over(void);
 
 /* --- the engine --- */
 
