@@ -58,7 +58,7 @@ static void on_reload(void *data) {
     _cleanup_(settings_fini) struct settings fresh = {0};
     struct error err = {0};
     if (settings_load(&fresh, c->argc, c->argv, &err) < 0 ||
-        log_setup(fresh.log_level, fresh.log_format) < 0)
+        log_setup(fresh.log_level, fresh.log_format, &err) < 0)
         log_error("configuration not reloaded", "why=%s", log_quote(err.msg));
     else
         log_info("configuration reloaded", "log_level=%s", fresh.log_level);
@@ -129,8 +129,8 @@ int main(int argc, char **argv) {
         return fail("configuration", &err);
     if (outcome == CONFIG_DONE)
         return 0;
-    if (log_setup(cell.settings.log_level, cell.settings.log_format) < 0)
-        return fprintf(stderr, "log_level or log_format is none\n"), 1;
+    if (log_setup(cell.settings.log_level, cell.settings.log_format, &err) < 0)
+        return fail("configuration", &err);
     if (outcome == CONFIG_CHECK)
         return puts("the configuration is fine"), 0;
     if (!(cell.loop = event_base_new()))

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cell/outbox.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/registry/registry.h"
@@ -87,8 +88,7 @@ static const struct option options[] = {
      .help = "seconds to wait for instances to run elsewhere, then they are stopped"},
     {"admin", OPTION_STRING, AT(admin), "127.0.0.1:7410",
      .help = "/healthz, /metrics and /instances"},
-    {"log_level", OPTION_STRING, AT(log_level), "info", .help = "debug, info, warn or error"},
-    {"log_format", OPTION_STRING, AT(log_format), "text", .help = "text or json"},
+    LOG_OPTIONS(struct settings),
 };
 
 static int on_registry_key(void *target, const char *name, const char *key, const char *value,

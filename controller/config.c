@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "common/base/daemon.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 
@@ -31,8 +32,7 @@ static const struct option options[] = {
     STRING(revoked_file, NULL, "ids of nodes that may not speak [state_dir/revoked]"),
     STRING(admin, "127.0.0.1:8081", "host:port of /healthz, /metrics, /cells, /nodes; empty: none"),
     STRING(default_domain, NULL, "with --init: the shared domain of apps (required then)"),
-    STRING(log_level, "info", "debug, info, warn or error"),
-    STRING(log_format, "text", "text or json"),
+    LOG_OPTIONS(struct controller_config),
     BYTES(max_memory, "64G", MB, TB, "the most that one instance may ask for"),
     BYTES(max_disk, "64G", MB, TB, "the same for its disk"),
     NUMBER(max_instances, "10000", 1, 250000, "the most instances of a process"),

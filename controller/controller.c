@@ -54,7 +54,7 @@ static void on_reload(void *data) {
     struct error err = {0};
     struct controller_config fresh = {0};
     if (controller_config_load(&fresh, c->argc, c->argv, &err) < 0 ||
-        log_setup(fresh.log_level, fresh.log_format) < 0)
+        log_setup(fresh.log_level, fresh.log_format, &err) < 0)
         log_error("cannot reload the configuration", "why=%s", log_quote(err.msg));
     controller_config_fini(&fresh);
     if (nodes_reload(c->nodes, &err) < 0)

@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -60,10 +59,8 @@ int main(int argc, char **argv) {
         return fail("config", &err);
     if (outcome == CONFIG_DONE)
         return 0;
-    if (log_setup(c.config.log_level, c.config.log_format) < 0) {
-        error_set(&err, -EINVAL, "log_level or log_format is not known");
+    if (log_setup(c.config.log_level, c.config.log_format, &err) < 0)
         return fail("log", &err);
-    }
     if (outcome == CONFIG_CHECK)
         return puts("configuration is fine") < 0;
     int command = run_command(&c.config, &err);

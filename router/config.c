@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "router/buf.h"
@@ -35,8 +36,7 @@ static const struct option options[] = {
     STRING(controller_logs, NULL, "the controller's bus for logs; empty: no access lines to apps"),
     STRING(state_dir, "/var/lib/berth/router", "where the last route table is kept; empty: none"),
     STRING(access_log, NULL, "file to append the access log to; empty: none"),
-    STRING(log_level, "info", "debug, info, warn or error"),
-    STRING(log_format, "text", "text or json"),
+    LOG_OPTIONS(struct router_config),
     NUMBER(workers, "0", 0, 256, "event loops; 0: one a core"),
     NUMBER(header_timeout_ms, "15000", 100, HOUR, "for a whole request head (Gorouter: none)"),
     NUMBER(idle_timeout_ms, "900000", 100, NEVER, "between requests of a connection"),

@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <stdio.h>
 
 #include "common/base/log.h"
@@ -18,10 +17,8 @@ int main(int argc, char **argv) {
         return fail("config", &err);
     if (outcome == CONFIG_DONE)
         return 0;
-    if (log_setup(router.config.log_level, router.config.log_format) < 0) {
-        error_set(&err, -EINVAL, "log_level or log_format is not known");
+    if (log_setup(router.config.log_level, router.config.log_format, &err) < 0)
         return fail("log", &err);
-    }
     if (outcome == CONFIG_CHECK)
         return puts("configuration is fine") < 0;
     daemon_set_limits();

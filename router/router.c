@@ -36,10 +36,9 @@ static int load_tls(struct router *r, struct error *err) {
 static void reload_log_level(struct router *r) {
     struct router_config again = {0};
     struct error err = {0};
-    if (config_load(&router_config_spec, &again, r->argc, r->argv, &err) < 0)
+    if (config_load(&router_config_spec, &again, r->argc, r->argv, &err) < 0 ||
+        log_setup(again.log_level, again.log_format, &err) < 0)
         log_error("log level not reloaded", "why=%s", log_quote(err.msg));
-    else if (log_setup(again.log_level, again.log_format) < 0)
-        log_error("log level not reloaded", "why=%s", log_quote("log_level is not known"));
     config_free_strings(&router_config_spec, &again);
 }
 

@@ -16,13 +16,17 @@ static struct {
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
-int log_setup(const char *level, const char *format) {
+int log_setup(const char *level, const char *format, struct error *err) {
     int found = -1;
     for (int i = LEVEL_DEBUG; i <= LEVEL_ERROR; i++)
         if (str_eq(level, level_names[i]))
             found = i;
-    if (found < 0 || !(str_eq(format, "text") || str_eq(format, "json")))
-        return -EINVAL;
+    if (found < 0)
+        return error_set(err, -EINVAL, "log_level: \"%s\" is none of debug, info, warn, error",
+                         level ? level : "");
+    if (!str_eq(format, "text") && !str_eq(format, "json"))
+        return error_set(err, -EINVAL, "log_format: \"%s\" is neither text nor json",
+                         format ? format : "");
     config.level = (enum log_level)found;
     config.json = str_eq(format, "json");
     return 0;

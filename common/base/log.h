@@ -9,10 +9,21 @@
 #ifndef COMMON_BASE_LOG_H
 #define COMMON_BASE_LOG_H
 
+#include "common/base/error.h"
+
 enum log_level { LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARN, LEVEL_ERROR };
 
-/* level: "debug" | "info" | "warn" | "error"; format: "text" | "json". -EINVAL on another word. */
-int log_setup(const char *level, const char *format);
+/* level: "debug" | "info" | "warn" | "error"; format: "text" | "json". On another word -EINVAL, and
+ * all stays as it is. */
+int log_setup(const char *level, const char *format, struct error *err);
+
+/* Their rows in the option table of `struct target` (common/base/config.h). */
+#define LOG_OPTIONS(target)                                                                        \
+    {"log_level", OPTION_STRING, offsetof(target, log_level), "info",                              \
+     .help = "debug, info, warn or error"},                                                        \
+    {                                                                                              \
+        "log_format", OPTION_STRING, offsetof(target, log_format), "text", .help = "text or json"  \
+    }
 
 void log_line(enum log_level level, const char *msg, const char *fields, ...)
     __attribute__((format(printf, 3, 4)));
