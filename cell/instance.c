@@ -175,6 +175,7 @@ void instance_adopt(struct instance *in, struct container *c, const Berth__Conta
                     const Berth__InstanceRecord *record) {
     enum event_kind kind = EVENT_ADOPT_STARTING;
     in->container = c;
+    in->may_have_begun = true;
     /* Without its layers in the cache it runs on all the same: they are mounted. */
     if (in->deps.images->adopt(in->deps.store, (const char *const *)note->diff_ids,
                                note->n_diff_ids, &in->lease, NULL) < 0)
@@ -319,7 +320,9 @@ void instance_describe_end(const struct instance *in, Berth__ActualLrp *ret) {
 
 void instance_describe_loss(const struct instance *in, Berth__ActualLrp *ret) {
     describe(in, BERTH__INSTANCE_STATE__INSTANCE_CRASHED, ret);
-    ret->reason = (char *)(uintptr_t)INSTANCE_TASK_LOST;
+    ret->reason =
+        (char *)(uintptr_t)(in->may_have_begun ? INSTANCE_TASK_LOST : INSTANCE_TASK_UNBEGUN);
+    ret->platform_fault = !in->may_have_begun;
 }
 
 void instance_describe(const struct instance *in, Berth__ActualLrp *ret) {

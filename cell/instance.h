@@ -27,6 +27,7 @@ struct instance;
 #define INSTANCE_DESTROY_RETRY_MS 1000 /* doubling, up to the next */
 #define INSTANCE_DESTROY_MAX_MS   60000
 #define INSTANCE_REASON_MAX       1024 /* Diego cuts crash reasons there */
+#define INSTANCE_TASK_UNBEGUN     "its cell was restarted before it had begun"
 #define INSTANCE_TASK_LOST                                                                         \
     "its container was lost with its host or its cell, and its exit status with it"
 

@@ -49,6 +49,7 @@ struct instance {
     struct health *health;       /* owned; STARTING and RUNNING */
     uint64_t destroy_delay_ms;
 
+    bool may_have_begun; /* its process: the engine was let start it, or the container was found */
     bool stop_wanted;
     bool killed; /* did not end within the grace */
     enum { OUTCOME_NONE, OUTCOME_STOPPED, OUTCOME_CRASHED } outcome;
@@ -81,8 +82,9 @@ static inline void changed(struct instance *in) {
 
 /* instance.c */
 void instance_handle(struct instance *in, const struct happening *first);
-void instance_describe_end(const struct instance *in, Berth__ActualLrp *ret);  /* as it is kept */
-void instance_describe_loss(const struct instance *in, Berth__ActualLrp *ret); /* of a task */
+void instance_describe_end(const struct instance *in, Berth__ActualLrp *ret); /* as it is kept */
+void instance_describe_loss(const struct instance *in,
+                            Berth__ActualLrp *ret); /* of a task: should we die */
 
 /* instance_steps.c */
 void instance_end_health(struct instance *in);

@@ -88,6 +88,17 @@ static void on_pulled(void *data, struct image_lease *lease, const struct error 
     instance_handle(in, &(struct happening){.kind = kind, .err = &in->failure});
 }
 
+/* The last moment at which it certainly has not begun: from here on a task is run once. */
+static int on_before_start(void *arg, struct error *err) {
+    struct instance *in = arg;
+    if (in->state == INSTANCE_ABANDONING)
+        return error_set(err, -ECANCELED, "it is not wanted any more");
+    in->may_have_begun = true;
+    if (lrp_of(in)->task && keep(in) < 0)
+        return error_set(err, -EIO, "cannot note on disk that the task begins");
+    return 0;
+}
+
 static void on_created(void *arg, struct container *c, const struct error *err) {
     struct instance *in = arg;
     in->container = c;
@@ -114,9 +125,16 @@ static void on_unhealthy(void *data, uint64_t after_ms, const char *detail) {
 
 /* --- pull --- */
 
+static enum event_kind cannot_note(struct instance *in) {
+    error_set(&in->failure, -EIO, "cannot note on disk how far the task is");
+    return failed(in, -EIO, &in->failure);
+}
+
 enum event_kind instance_do_pull(struct instance *in, const struct happening *h) {
     const struct image_pull_ops ops = {on_pull_progress, on_pulled, in};
     (void)h;
+    if (lrp_of(in)->task && keep(in) < 0) /* an agent that finds this alone: it never began */
+        return cannot_note(in);
     say(in, "CELL", OUT, "Cell %s creating container for instance %s", in->deps.cell_name,
         instance_guid(in));
     snprintf(in->detail, sizeof in->detail, "fetching the image");
@@ -212,12 +230,9 @@ enum event_kind instance_do_create(struct instance *in, const struct happening *
             (double)in->pull_bytes / MEGABYTE, took);
     }
     snprintf(in->detail, sizeof in->detail, "creating the container");
-    if (lrp_of(in)->task && keep(in) < 0) { /* its process may run from here on, and only once */
-        error_set(&in->failure, -EIO, "cannot note on disk that the task begins");
-        return failed(in, -EIO, &in->failure);
-    }
     r = launch_prepare(&launch, in->assignment, in->lease, in->deps.defaults,
                        in->deps.host->wall_ns(in->deps.host_data), &in->failure);
+    launch.spec.before_start = on_before_start;
     if (r == 0)
         r = in->deps.runtime->create(in->deps.engine, &launch.spec, on_created, in, &in->failure);
     return r < 0 ? failed(in, r, &in->failure) : EVENT_NONE;

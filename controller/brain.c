@@ -276,8 +276,9 @@ static int write_tasks(struct brain *b, const struct lrp_task_note *notes, size_
     if (r < 0)
         return r;
     for (size_t i = 0; r == 0 && i < n; i++) {
-        const struct task_progress p = {notes[i].guid, states[notes[i].state],
-                                        notes[i].instance_guid, notes[i].cell_id, notes[i].reason};
+        const struct task_progress p = {notes[i].guid,          states[notes[i].state],
+                                        notes[i].instance_guid, notes[i].cell_id,
+                                        notes[i].reason,        notes[i].tries};
         r = store_task_progress(b->deps.store, &p, err);
     }
     if (r < 0) {

@@ -1,7 +1,8 @@
 /* adopt.c - what an earlier agent left in DIR/containers.
  *
  * A directory with a state.json of this boot is a whole container: its processes are looked up
- * again (gone ones are told as ended), its numbers claimed, its owner told. All others are remains:
+ * again (gone ones are told as ended), its numbers claimed, its owner told. So is one whose agent
+ * died while the runtime was starting it: its monitor goes on without us. All others are remains:
  * of a creation or removal cut short, or of the time before the last boot. */
 #include <dirent.h>
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <utlist.h>
 
 #include "cell/container/engine.h"
+#include "cell/container/monitor.h"
 #include "common/base/fs.h"
 
 /* Claims slot and ports. They may not fit another configuration of the cell: then it goes. */
@@ -37,6 +39,12 @@ static void reopen(struct process *p) {
         *p = again;
 }
 
+/* Its agent did not live to note them. */
+static int find_processes(struct container *c, struct error *err) {
+    int r = monitor_find(c->id, c->dir, &c->main, &c->monitor, err);
+    return r < 0 ? r : state_write(c, err);
+}
+
 static int adopt_one(struct container_engine *e, const char *id, struct container **ret,
                      struct error *err) {
     struct container *c = container_new(e, id);
@@ -47,12 +55,16 @@ static int adopt_one(struct container_engine *e, const char *id, struct containe
         r = claim(c, err);
     else
         c->slot = UINT_MAX, c->port_count = 0; /* read, not claimed */
+    if (r == 0 && !c->monitor.pid)
+        r = find_processes(c, err);
     if (r < 0) {
         container_forget(c);
         return r;
     }
-    reopen(&c->main);
-    reopen(&c->monitor);
+    if (c->main.pidfd < 0)
+        reopen(&c->main);
+    if (c->monitor.pidfd < 0)
+        reopen(&c->monitor);
     *ret = c;
     return 0;
 }

@@ -72,6 +72,9 @@ struct container_spec {
     uint32_t pids, nofile;
     const void *note; /* kept with the container, given back on adoption: the owner's */
     size_t note_n;
+    /* All is ready; called with container_create()'s `arg`, on the loop, before the runtime is
+     * asked to start the process. <0: it is not, and all is undone. May be NULL. */
+    int (*before_start)(void *arg, struct error *err);
 };
 
 struct container_exit {
@@ -106,8 +109,8 @@ int container_destroy(struct container *c, void (*done)(void *arg, const struct 
                       void *arg, struct error *err);
 
 /* Finds what an earlier agent left in DIR/containers: calls `found` for each whole container,
- * running or ended meanwhile (on_exit follows), with its note; cleans up half-made ones. Blocks;
- * before any container_create(). */
+ * running or ended meanwhile (on_exit follows), with its note; those whose start was asked for are
+ * waited for, for some seconds; cleans up half-made ones. Blocks; before any container_create(). */
 int container_adopt(struct container_engine *e,
                     void (*found)(void *arg, struct container *c, const void *note, size_t note_n),
                     void *arg, struct error *err);

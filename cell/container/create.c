@@ -2,11 +2,17 @@
  *
  *     loop      check, take slot and ports
  *     worker    PREPARE   directory, namespaces
- *     workers   ROOT      disk, root file system, files, command   (in a mount namespace of its
- * own) NETWORK   interface, firewall                      (beside ROOT) worker    RUN       bundle,
- * monitor and runtime, state.json  (in ROOT's mount namespace) loop      watch, done
+ *     workers   ROOT      disk, root file system, files, command, bundle, state.json
+ *                         (in a mount namespace of its own)
+ *               NETWORK   interface, firewall (beside ROOT)
+ *     loop      before_start
+ *     worker    RUN       monitor and runtime, state.json with their pids
+ *                         (in ROOT's mount namespace)
+ *     loop      watch, done
  *
- * What fails at any step is undone by container_remove(), which removes whatever there is. */
+ * From RUN on it does not need us any more: an agent that is killed meanwhile leaves a container
+ * that the next one adopts. What fails at any step is undone by container_remove(), which removes
+ * whatever there is. */
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
@@ -42,6 +48,7 @@ enum stage_id { PREPARE, ROOT, NETWORK, RUN, STAGE_COUNT };
 
 struct creation {
     void (*done)(void *arg, struct container *c, const struct error *err);
+    int (*before_start)(void *arg, struct error *err);
     void *arg;
     /* owned copies of the spec's */
     char **layers, **argv, **env;
@@ -83,7 +90,8 @@ static int step_mounts(struct container *c, struct error *err) {
     if (r < 0 || (r = mounts_open(err)) < 0)
         return r;
     c->creation->mounts = r;
-    return runtime_expose(c->engine->runtime, err);
+    r = namespaces_pin(&c->creation->ns, c->engine->user_ns, c->engine->net_ns, err);
+    return r < 0 ? r : runtime_expose(c->engine->runtime, err);
 }
 
 static int step_mounts_again(struct container *c, struct error *err) {
@@ -160,10 +168,6 @@ static int step_command(struct container *c, struct error *err) {
 static int step_bundle(struct container *c, struct error *err) {
     const struct creation *m = c->creation;
     const struct container_engine *e = c->engine;
-    char user_ns[48], net_ns[48];
-    /* Ours, seen from the runtime; it opens them while it creates, and we wait for that. */
-    snprintf(user_ns, sizeof user_ns, "/proc/%d/fd/%d", (int)getpid(), m->ns.user);
-    snprintf(net_ns, sizeof net_ns, "/proc/%d/fd/%d", (int)getpid(), m->ns.net);
     _cleanup_(freep) char *cgroup = str_printf("/%s/%s", e->name, c->id);
     if (!cgroup)
         return error_set(err, -ENOMEM, "out of memory");
@@ -177,8 +181,8 @@ static int step_bundle(struct container *c, struct error *err) {
         .hostname = m->hostname,
         .cgroup = cgroup,
         .user = &m->user,
-        .user_ns = user_ns,
-        .net_ns = net_ns,
+        .user_ns = e->user_ns,
+        .net_ns = e->net_ns,
         .first_id = container_first_id(c),
         .id_range = e->id_range,
         .memory_bytes = m->memory_bytes,
@@ -214,7 +218,7 @@ static int step_run(struct container *c, struct error *err) {
     return monitor_start(c->engine->runtime, c->id, c->dir, &c->main, &c->monitor, err);
 }
 
-/* Last: what has it is whole, and will be adopted (adopt.c). */
+/* What has it, and a monitor, is whole and will be adopted (adopt.c). */
 static int step_state(struct container *c, struct error *err) {
     return state_write(c, err);
 }
@@ -236,6 +240,8 @@ static const struct stage {
                   {"rootfs", step_rootfs},
                   {"files", step_files},
                   {"command", step_command},
+                  {"bundle", step_bundle},
+                  {"ready", step_state},
               },
               .moves = true},
     [NETWORK] = {{
@@ -244,7 +250,6 @@ static const struct stage {
     }},
     [RUN] = {{
                  {"again", step_mounts_again},
-                 {"bundle", step_bundle},
                  {"run", step_run},
                  {"state", step_state},
              },
@@ -391,7 +396,8 @@ static void done_stage(void *arg) {
             begin(c, ROOT);
             begin(c, NETWORK);
         } else if (id != RUN) {
-            begin(c, RUN);
+            if (!m->before_start || m->before_start(m->arg, &m->errors[RUN]) == 0)
+                begin(c, RUN);
         } else {
             finish(c);
             return;
@@ -532,6 +538,7 @@ int container_create(struct container_engine *e, const struct container_spec *sp
         return error_set(err, -ENOMEM, "out of memory");
     }
     c->creation->done = done;
+    c->creation->before_start = spec->before_start;
     c->creation->arg = arg;
     if ((r = reserve(c, spec, err)) == 0) {
         begin(c, PREPARE);

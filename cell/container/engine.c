@@ -80,7 +80,9 @@ static int copy_config(struct container_engine *e, const struct container_engine
         !(e->host_address = str_dup(config->host_address)) ||
         !(e->places.root = str_printf("%s/root", config->run_dir)) ||
         !(e->places.disk = str_printf("%s/disk", config->run_dir)) ||
-        !(e->places.layers = str_printf("%s/layers", config->run_dir)))
+        !(e->places.layers = str_printf("%s/layers", config->run_dir)) ||
+        !(e->user_ns = str_printf("%s/user", config->run_dir)) ||
+        !(e->net_ns = str_printf("%s/net", config->run_dir)))
         return error_set(err, -ENOMEM, "out of memory");
     e->id_base = config->id_base;
     e->id_range = config->id_range;
@@ -129,6 +131,10 @@ static int make_dirs(struct container_engine *e, struct error *err) {
     int r = 0;
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(dirs); i++)
         r = fs_mkdirs(AT_FDCWD, dirs[i].path, dirs[i].mode, err);
+    if (r == 0)
+        r = fs_write_quick(AT_FDCWD, e->user_ns, 0400, "", 0, err);
+    if (r == 0)
+        r = fs_write_quick(AT_FDCWD, e->net_ns, 0400, "", 0, err);
     return r < 0 ? r : check_searchable(e->places.root, err);
 }
 
@@ -214,7 +220,7 @@ void container_engine_free(struct container_engine *e) {
         close(e->own_net);
     char *texts[] = {e->dir,         e->containers_dir, e->templates_dir, e->run_dir,
                      e->name,        e->host_address,   e->resolv_conf,   e->places.root,
-                     e->places.disk, e->places.layers};
+                     e->places.disk, e->places.layers,  e->user_ns,       e->net_ns};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         free(texts[i]);
     free(e);

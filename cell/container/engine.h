@@ -29,6 +29,7 @@ struct container_engine {
     struct event_base *loop;                                                    /* borrowed */
     char *dir, *containers_dir, *templates_dir, *run_dir, *name, *host_address; /* owned */
     struct rootfs_places places; /* owned; in run_dir */
+    char *user_ns, *net_ns;      /* owned; files there: what namespaces_pin() binds to */
     char *resolv_conf;           /* owned: what containers get */
     char boot_id[BOOT_ID_SIZE];  /* of the running kernel */
     struct subnet subnet;
@@ -92,7 +93,8 @@ int container_clear(const struct container_engine *e, const char *id, const char
 /* The same with its firewall entry. */
 int container_remove(struct container *c, struct error *err);
 
-/* --- state.c: DIR/containers/<id>/state.json, there once the container runs --- */
+/* --- state.c: DIR/containers/<id>/state.json, there before the runtime is asked to run it (without
+ * processes, pid 0), and again once it runs --- */
 int state_write(const struct container *c, struct error *err);
 /* Fills slot, ports, processes (not opened), stop signal and note of `c`. -ESTALE: written before
  * the last boot. -ENOENT, -EBADMSG: no whole container. */

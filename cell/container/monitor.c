@@ -20,6 +20,8 @@ enum {
     ANSWER_TIMEOUT_MS = 60000, /* a host under load; what takes longer is broken */
     START_TIMEOUT_MS = 30000,
     MESSAGE_MAX = 16384,
+    FIND_TIMEOUT_MS = 10000,
+    FIND_POLL_MS = 10,
     LOG_MAX = 16 << 20, /* conmon then begins a new file in its place: README.md */
 };
 
@@ -145,6 +147,22 @@ static int open_process(pid_t pid, struct process *ret, struct error *err) {
     return r < 0 ? error_set(err, r, "%s", why.msg) : 0;
 }
 
+/* A pipe whose writing end reads as well: conmon holds it, and would leave the container alone when
+ * it found that nobody hears its answer any more. */
+static int make_pipe(int fds[2], struct error *err) {
+    char path[32];
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return error_set(err, -errno, "cannot make a pipe: %s", strerror(errno));
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fds[1]);
+    int both = open(path, O_RDWR | O_CLOEXEC), saved = errno;
+    close(fds[1]);
+    fds[1] = both;
+    if (both >= 0)
+        return 0;
+    close(fds[0]);
+    return error_set(err, -saved, "cannot open a pipe: %s", strerror(saved));
+}
+
 int monitor_start(const struct runtime *rt, const char *id, const char *dir, struct process *main,
                   struct process *monitor, struct error *err) {
     int fds[2];
@@ -152,10 +170,11 @@ int monitor_start(const struct runtime *rt, const char *id, const char *dir, str
     _cleanup_(freep) char *conmon_pid_file = str_printf("%s/conmon.pid", dir);
     if (!conmon_pid_file)
         return error_set(err, -ENOMEM, "out of memory");
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return error_set(err, -errno, "cannot make a pipe: %s", strerror(errno));
+    int r = make_pipe(fds, err);
+    if (r < 0)
+        return r;
     _cleanup_(close_fdp) int in = fds[0];
-    int r = start_conmon(rt, id, dir, fds[1], err);
+    r = start_conmon(rt, id, dir, fds[1], err);
     close(fds[1]);
     if (r < 0 || (r = read_answer(in, &pid, err)) < 0 ||
         (r = read_pid(conmon_pid_file, &conmon_pid, err)) < 0 ||
@@ -189,20 +208,77 @@ static bool names_container(const char *words, size_t n, const char *id) {
     return false;
 }
 
-void monitor_kill_unknown(const char *id) {
+static bool is_monitor(pid_t pid, const char *id) {
+    char path[40];
+    size_t n = 0;
+    _cleanup_(freep) char *words = NULL;
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+    return fs_read(AT_FDCWD, path, 1 << 20, &words, &n, NULL) == 0 && strstr(words, "conmon") &&
+           names_container(words, n, id);
+}
+
+/* Every monitor of `id` on this host: how many, after `each` (may be NULL) saw it. */
+static unsigned each_monitor(const char *id, void (*each)(pid_t pid)) {
     DIR *proc = opendir("/proc");
+    unsigned found = 0;
     for (struct dirent *e; proc && (e = readdir(proc));) {
-        char path[300];
         uint64_t pid;
-        size_t n = 0;
-        _cleanup_(freep) char *words = NULL;
-        if (parse_u64(e->d_name, 2, INT_MAX, &pid) < 0)
+        if (parse_u64(e->d_name, 2, INT_MAX, &pid) < 0 || !is_monitor((pid_t)pid, id))
             continue;
-        snprintf(path, sizeof path, "/proc/%s/cmdline", e->d_name);
-        if (fs_read(AT_FDCWD, path, 1 << 20, &words, &n, NULL) == 0 && strstr(words, "conmon") &&
-            names_container(words, n, id))
-            kill((pid_t)pid, SIGKILL);
+        found++;
+        if (each)
+            each((pid_t)pid);
     }
     if (proc)
         closedir(proc);
+    return found;
+}
+
+static void kill_it(pid_t pid) {
+    kill(pid, SIGKILL);
+}
+
+void monitor_kill_unknown(const char *id) {
+    each_monitor(id, kill_it);
+}
+
+/* Both by what conmon and the runtime noted. The runtime is done once the process is conmon's child
+ * (until then it is the runtime's); a pid that passed on to another process is none. */
+static int look(const char *id, const char *pid_file, const char *conmon_pid_file, const char *dir,
+                struct process *main, struct process *monitor) {
+    pid_t pid = 0, conmon_pid = 0;
+    int status;
+    if (read_pid(pid_file, &pid, NULL) < 0 || read_pid(conmon_pid_file, &conmon_pid, NULL) < 0)
+        return -EAGAIN;
+    if (monitor_exit_status(dir, id, &status) == 0) {
+        *main = (struct process){.pid = pid, .pidfd = -1};
+        *monitor = (struct process){.pid = conmon_pid, .pidfd = -1};
+        return 0;
+    }
+    if (process_open(conmon_pid, monitor, NULL) == 0 && is_monitor(conmon_pid, id) &&
+        process_open(pid, main, NULL) == 0 && process_is_child(main, conmon_pid))
+        return 0;
+    process_close(main);
+    process_close(monitor);
+    return -EAGAIN;
+}
+
+int monitor_find(const char *id, const char *dir, struct process *main, struct process *monitor,
+                 struct error *err) {
+    uint64_t end = clock_mono_ms() + FIND_TIMEOUT_MS;
+    _cleanup_(freep) char *pid_file = str_printf("%s/pid", dir);
+    _cleanup_(freep) char *conmon_pid_file = str_printf("%s/conmon.pid", dir);
+    if (!pid_file || !conmon_pid_file)
+        return error_set(err, -ENOMEM, "out of memory");
+    while (true) {
+        bool alive = each_monitor(id, NULL) > 0; /* before looking: what it leaves is there then */
+        if (look(id, pid_file, conmon_pid_file, dir, main, monitor) == 0)
+            return 0;
+        if (!alive)
+            return error_set(err, -ENOENT, "%s has no monitor", id);
+        if (clock_mono_ms() > end)
+            return error_set(err, -ETIMEDOUT, "%s was not started within %d s", id,
+                             FIND_TIMEOUT_MS / 1000);
+        (void)poll(NULL, 0, FIND_POLL_MS);
+    }
 }

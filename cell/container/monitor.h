@@ -16,6 +16,12 @@ struct runtime;
 int monitor_start(const struct runtime *rt, const char *id, const char *dir, struct process *main,
                   struct process *monitor, struct error *err);
 
+/* Finds again what an earlier agent's monitor_start() began; waits until the runtime is done with
+ * it. Of one that has ended by now neither process is opened. -ENOENT: there is no monitor, and it
+ * left no exit status; -ETIMEDOUT. */
+int monitor_find(const char *id, const char *dir, struct process *main, struct process *monitor,
+                 struct error *err);
+
 /* The monitor's word: 0 and *ret, or -ENOENT when it left none. */
 int monitor_exit_status(const char *dir, const char *id, int *ret);
 

@@ -70,6 +70,20 @@ int namespaces_make(uint32_t first_id, uint32_t range, struct namespaces *ret, s
     return 0;
 }
 
+static int pin(int fd, const char *at, struct error *err) {
+    char path[48];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (mount(path, at, NULL, MS_BIND, NULL) < 0)
+        return error_set(err, -errno, "cannot bind a namespace to %s: %s", at, strerror(errno));
+    return 0;
+}
+
+int namespaces_pin(const struct namespaces *ns, const char *user_at, const char *net_at,
+                   struct error *err) {
+    int r = pin(ns->user, user_at, err);
+    return r < 0 ? r : pin(ns->net, net_at, err);
+}
+
 int own_namespaces(int *ret_mounts, int *ret_net, struct error *err) {
     _cleanup_(close_fdp) int mounts = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
     _cleanup_(close_fdp) int net = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);

@@ -20,6 +20,10 @@ struct namespaces {
 /* Ids 0..range-1 inside are first_id.. outside. They live as long as a process or descriptor. */
 int namespaces_make(uint32_t first_id, uint32_t range, struct namespaces *ret, struct error *err);
 void namespaces_close(struct namespaces *ns);
+/* Binds them to these files in the calling thread's mount namespace: there they live as long as it
+ * does, and a process in it finds them whatever becomes of us. */
+int namespaces_pin(const struct namespaces *ns, const char *user_at, const char *net_at,
+                   struct error *err);
 
 /* Gives the calling thread a mount namespace of its own: a copy of the host's from which nothing
  * flows back. What it starts shares it; it ends with its last process. */

@@ -21,10 +21,12 @@ extern char **environ;
 enum {
     STAT_MAX = 4096,
     STAT_STATE = 3, /* proc_pid_stat(5): field numbers */
+    STAT_PARENT = 4,
     STAT_START = 22,
 };
 
-static int start_time(pid_t pid, uint64_t *ret) {
+/* A number from its line in /proc; -ESRCH also for one that has ended. */
+static int stat_field(pid_t pid, int wanted, uint64_t *ret) {
     char path[40];
     _cleanup_(freep) char *text = NULL;
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
@@ -36,7 +38,7 @@ static int start_time(pid_t pid, uint64_t *ret) {
     p += 2;
     if (*p == 'Z' || *p == 'X')
         return -ESRCH;
-    for (int field = STAT_STATE; field < STAT_START; field++) {
+    for (int field = STAT_STATE; field < wanted; field++) {
         p = strchr(p, ' ');
         if (!p)
             return -ESRCH;
@@ -50,7 +52,7 @@ int process_open(pid_t pid, struct process *ret, struct error *err) {
     if (fd < 0)
         return error_set(err, -errno, "cannot open process %d: %s", (int)pid, strerror(errno));
     uint64_t start;
-    if (start_time(pid, &start) < 0)
+    if (stat_field(pid, STAT_START, &start) < 0)
         return error_set(err, -ESRCH, "process %d is gone", (int)pid);
     *ret = (struct process){.pid = pid, .start = start, .pidfd = TAKE_FD(fd)};
     return 0;
@@ -67,6 +69,12 @@ int process_reopen(pid_t pid, uint64_t start, struct process *ret, struct error 
     }
     *ret = p;
     return 0;
+}
+
+bool process_is_child(const struct process *p, pid_t parent) {
+    uint64_t of;
+    return stat_field(p->pid, STAT_PARENT, &of) == 0 && of == (uint64_t)parent &&
+           process_wait(p, 0) == -ETIMEDOUT; /* still the one that was opened */
 }
 
 void process_close(struct process *p) {

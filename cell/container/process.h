@@ -24,6 +24,8 @@ int process_open(pid_t pid, struct process *ret, struct error *err);
 /* Opens it again from pid and start. -ESRCH when that process is gone. */
 int process_reopen(pid_t pid, uint64_t start, struct process *ret, struct error *err);
 void process_close(struct process *p);
+/* Whether `parent` is its parent now. */
+bool process_is_child(const struct process *p, pid_t parent);
 int process_signal(const struct process *p, int signal); /* 0 or -errno */
 /* Waits until it has ended. -ETIMEDOUT. No process: 0 at once. */
 int process_wait(const struct process *p, int timeout_ms);

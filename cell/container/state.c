@@ -41,7 +41,7 @@ int state_write(const struct container *c, struct error *err) {
 
 static int read_process(json_t *json, struct process *ret) {
     json_int_t pid = 0, start = 0;
-    if (json_unpack(json, "{s:I, s:I}", "pid", &pid, "start", &start) < 0 || pid <= 0 || start < 0)
+    if (json_unpack(json, "{s:I, s:I}", "pid", &pid, "start", &start) < 0 || pid < 0 || start < 0)
         return -EBADMSG;
     *ret = (struct process){.pid = (pid_t)pid, .start = (uint64_t)start, .pidfd = -1};
     return 0;

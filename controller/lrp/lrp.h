@@ -117,6 +117,7 @@ struct lrp_task_note {
     enum lrp_task_state state;
     const char *instance_guid, *cell_id; /* of its one instance; "" while it is not placed */
     const char *reason;                  /* of FAILED, else "" */
+    unsigned tries;                      /* to start it that failed so far */
 };
 
 struct lrp_task {
@@ -126,6 +127,7 @@ struct lrp_task {
     size_t run_info_n;
     const char *instance_guid, *cell_id; /* as last noted; NULL or "" for none */
     bool began;                          /* was noted as RUNNING */
+    unsigned tries;                      /* as last noted */
 };
 /* Runs the task, or goes on with one that an earlier brain placed: those must be given before the
  * first report and lrp_desired_complete(). One that is known is left alone. */

@@ -160,6 +160,7 @@ void task_not_placed(struct lrp *l, struct task *t, const char *text, uint64_t n
     if (!due)
         return; /* a try beside, because room appeared: not counted */
     t->retry_at_ms = now_ms + PLACE_RETRY_MS;
+    write_down(l, t);
     if (++t->tries >= TASK_TRIES) {
         end(l, t, LRP_TASK_FAILED, t->reason);
         return;
@@ -314,7 +315,8 @@ static int save_some(struct lrp *l, size_t *ret_n) {
                                             .state = t->state,
                                             .instance_guid = t->instance_guid,
                                             .cell_id = is_placed(t) ? t->cell_id : "",
-                                            .reason = has_ended(t) && t->reason ? t->reason : ""};
+                                            .reason = has_ended(t) && t->reason ? t->reason : "",
+                                            .tries = t->tries};
     }
     *ret_n = n;
     int r = n && l->ops.on_tasks ? l->ops.on_tasks(l->ops.data, notes, n) : 0;
@@ -349,6 +351,7 @@ int lrp_task_run(struct lrp *l, const struct lrp_task *from, uint64_t now_ms, st
     if (!t)
         return error_set(err, -ENOMEM, "out of memory");
     t->retry_at_ms = now_ms;
+    t->tries = from->tries;
     t->state = from->began ? LRP_TASK_RUNNING : LRP_TASK_PENDING;
     t->desired = desired_make(&(struct lrp_desired){.process_guid = from->guid,
                                                     .process = from->guid,

@@ -101,7 +101,8 @@ static int desire(struct staging *s, const struct task_row *row, struct error *e
                                   .run_info_n = n,
                                   .instance_guid = row->instance_guid,
                                   .cell_id = row->cell_id,
-                                  .began = row->began};
+                                  .began = row->began,
+                                  .tries = (unsigned)row->tries};
     r = lrp_task_run(s->deps.lrp, &task, clock_mono_ms(), err);
     mem_wipe(run_info, n);
     free(run_info);
@@ -120,7 +121,7 @@ int staging_desire_task(struct staging *s, const char *task_guid, struct error *
 /* One that cannot be read fails, for nobody would end it. */
 static int give_up(struct staging *s, const struct task_row *row, const char *why,
                    struct error *err) {
-    const struct task_progress failed = {row->guid, "FAILED", "", "", why};
+    const struct task_progress failed = {row->guid, "FAILED", "", "", why, (unsigned)row->tries};
     return store_task_progress(s->deps.store, &failed, err);
 }
 

@@ -170,9 +170,11 @@ static const char tasks[] =
     " UNIQUE (app_guid, sequence_id));"
     "CREATE INDEX tasks_state ON tasks (state, updated_ns);";
 
+static const char task_tries[] = "ALTER TABLE tasks ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;";
+
 static const char *const steps[] = {
-    accounts,      apps, routes, records, deployments, services, start_after_staging,
-    user_metadata, tasks};
+    accounts,      apps,  routes,    records, deployments, services, start_after_staging,
+    user_metadata, tasks, task_tries};
 
 int migrations_latest(void) {
     return (int)ARRAY_SIZE(steps);

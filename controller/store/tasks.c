@@ -22,6 +22,7 @@ static const struct column task_columns[] = {
     COLUMN(task_row, COLUMN_GUID, instance_guid),
     COLUMN(task_row, COLUMN_TEXT, cell_id),
     COLUMN(task_row, COLUMN_BOOL, began),
+    COLUMN(task_row, COLUMN_U64, tries),
     COLUMN_METADATA(task_row),
     COLUMN_READ(task_row, COLUMN_GUID, space_guid, "a.space_guid"),
     COLUMN_READ(task_row, COLUMN_TEXT, app_name, "a.name"),
@@ -109,7 +110,7 @@ int store_task_progress(struct store *s, const struct task_progress *p, struct e
     int r = sql_prepare(s,
                         "UPDATE tasks SET updated_ns = ?2, failure_reason = nullif(?4, ''),"
                         " instance_guid = nullif(?5, ''), cell_id = nullif(?6, ''),"
-                        " began = began OR ?3 = 'RUNNING',"
+                        " began = began OR ?3 = 'RUNNING', tries = ?8,"
                         " state = iif(state = 'CANCELING' AND NOT ?7, state, ?3),"
                         " run_info = iif(?7, NULL, run_info)"
                         " WHERE guid = ?1 AND state NOT IN ('SUCCEEDED', 'FAILED')",
@@ -123,6 +124,7 @@ int store_task_progress(struct store *s, const struct task_progress *p, struct e
     sql_bind_text(stmt, 5, p->instance_guid);
     sql_bind_text(stmt, 6, p->cell_id);
     sqlite3_bind_int(stmt, 7, ended);
+    sqlite3_bind_int64(stmt, 8, p->tries);
     return sql_step(s, stmt, "noting what became of a task", err);
 }
 

@@ -21,6 +21,7 @@ struct task_row {
     char instance_guid[GUID_SIZE]; /* of its one instance, once it is placed */
     char *cell_id;                 /* and where; NULL: nowhere */
     bool began;                    /* its process was seen running */
+    uint64_t tries;                /* to start it that failed so far */
     char *labels, *annotations;
     char space_guid[GUID_SIZE]; /* read only */
     char *app_name;             /* read only */
@@ -44,6 +45,7 @@ struct task_progress {
     const char *state;                   /* any but CANCELING */
     const char *instance_guid, *cell_id; /* "" for none */
     const char *reason;                  /* of FAILED; "" for none */
+    unsigned tries;                      /* as in task_row */
 };
 int store_task_progress(struct store *s, const struct task_progress *p, struct error *err);
 

@@ -56,6 +56,7 @@ static int fake_create(struct container_engine *e, const struct container_spec *
         return error_set(err, -EINVAL, "no such thing");
     w->create_done = done;
     w->create_arg = arg;
+    w->before_start = spec->before_start;
     return 0;
 }
 
@@ -295,6 +296,7 @@ void exits(int status, bool oom) {
 void run(void) {
     instance_begin(w->in);
     pulled();
+    ck_assert_int_eq(w->before_start(w->create_arg, NULL), 0);
     created();
     w->health.on_healthy(w->health.data);
 }

@@ -20,6 +20,7 @@ struct world {
     bool has_pull, pull_refused;
     void (*create_done)(void *, struct container *, const struct error *);
     void *create_arg;
+    int (*before_start)(void *, struct error *);
     bool create_refused;
     void (*destroy_done)(void *, const struct error *);
     void *destroy_arg;

@@ -51,6 +51,24 @@ START_TEST(the_service_managers_variables_are_not_handed_on) {
 }
 END_TEST
 
+START_TEST(whose_child_a_process_is) {
+    struct process child = PROCESS_NONE;
+    struct error err = {0};
+    pid_t pid = fork();
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    ck_assert_int_eq(process_open(pid, &child, &err), 0);
+    ck_assert(process_is_child(&child, getpid()));
+    ck_assert(!process_is_child(&child, getppid()));
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    ck_assert(!process_is_child(&child, getpid()));
+    process_close(&child);
+}
+END_TEST
+
 START_TEST(a_process_is_known_again_by_pid_and_start) {
     struct process own = PROCESS_NONE, again = PROCESS_NONE;
     struct error err = {0};
@@ -73,4 +91,5 @@ END_TEST
 RUN_TESTS("container/process", a_program_ends_with_its_status,
           a_program_that_takes_too_long_is_killed, a_program_gets_our_variables_and_those_added,
           the_service_managers_variables_are_not_handed_on,
-          a_process_is_known_again_by_pid_and_start, no_process_has_ended_and_takes_no_signal)
+          a_process_is_known_again_by_pid_and_start, whose_child_a_process_is,
+          no_process_has_ended_and_takes_no_signal)

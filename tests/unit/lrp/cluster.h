@@ -41,6 +41,7 @@ struct sim_task { /* as its owner noted it, and what became of it in truth */
     enum lrp_task_state state;
     uint32_t memory_mb;
     bool wanted, canceled;
+    unsigned tries;             /* as noted */
     int begun;                  /* how often its process was started */
     bool ended_well, ended_ill; /* by itself */
 };
@@ -120,6 +121,8 @@ static inline int on_tasks(void *data, const struct lrp_task_note *notes, size_t
         must(t != NULL);
         must(t->state < LRP_TASK_SUCCEEDED); /* an end is told once */
         must(!*notes[i].instance_guid == !*notes[i].cell_id);
+        must(notes[i].tries >= t->tries);
+        t->tries = notes[i].tries;
         t->state = notes[i].state;
         snprintf(t->instance_guid, sizeof t->instance_guid, "%s", notes[i].instance_guid);
         snprintf(t->cell_id, sizeof t->cell_id, "%s", notes[i].cell_id);
@@ -202,7 +205,8 @@ static inline void cluster_give_task(struct cluster *c, const struct sim_task *t
                                   .run_info_n = strlen(t->guid) + 1,
                                   .instance_guid = t->instance_guid,
                                   .cell_id = t->cell_id,
-                                  .began = t->state == LRP_TASK_RUNNING};
+                                  .began = t->state == LRP_TASK_RUNNING,
+                                  .tries = t->tries};
     must(lrp_task_run(c->lrp, &task, c->now, NULL) == 0);
     if (t->canceled)
         lrp_task_cancel(c->lrp, t->guid, "task was cancelled", c->now);

@@ -168,6 +168,30 @@ START_TEST(three_starts_that_failed_for_the_platform_are_enough) {
 }
 END_TEST
 
+START_TEST(tries_are_counted_over_restarts_of_the_controller) {
+    start(1, 1000);
+    struct sim_task *t = cluster_run_task(&c, 100);
+    struct sim_task *large = cluster_run_task(&c, 5000);
+    for (int i = 0; i < 100; i++) {
+        for (size_t k = 0; k < c.cells[0].n; k++) { /* its cell dies each time, before it began */
+            c.cells[0].containers[k].state = BERTH__INSTANCE_STATE__INSTANCE_CRASHED;
+            c.cells[0].containers[k].fault = true;
+        }
+        cell_report(&c, &c.cells[0], false);
+        cluster_converge(&c);
+        cell_watch(&c, &c.cells[0], 1000, false);
+        c.now += 1000;
+        if (i % 40 == 10 || (i < 40 && c.cells[0].n == 0))
+            restart();
+    }
+    ck_failed(t, "Exited with status 1");
+    ck_assert_int_eq(c.cells[0].started, 3);
+    ck_assert_uint_eq(t->tries, 3);
+    ck_assert_uint_gt(large->tries, 0);
+    stop();
+}
+END_TEST
+
 START_TEST(a_task_on_a_cell_that_falls_silent_fails_and_is_stopped_when_that_returns) {
     start(2, 1000);
     struct sim_task *t = cluster_run_task(&c, 100);
@@ -376,6 +400,17 @@ static void end_container(struct rng *rng, struct container *k) {
     t->ended_ill |= !k->succeeds;
 }
 
+/* Its cell died while it was being made, and knows that it had not begun. */
+static void never_began(struct container *k) {
+    k->state = BERTH__INSTANCE_STATE__INSTANCE_CRASHED;
+    k->fault = true;
+    task_of(&c, k->process_guid)->ended_ill = true;
+}
+
+static bool is_unbegun_task(const struct container *k) {
+    return is_task(k) && k->state == BERTH__INSTANCE_STATE__INSTANCE_CLAIMED;
+}
+
 static void hurt_a_cell(struct rng *rng) {
     struct sim_cell *s = &c.cells[rng_below(rng, c.cell_count)];
     size_t kept = 0;
@@ -386,17 +421,23 @@ static void hurt_a_cell(struct rng *rng) {
     case 1: /* its daemon restarts: adopts its containers, knows no version */
         s->session = false;
         s->version = 0;
-        for (size_t i = 0; i < s->n; i++)
+        for (size_t i = 0; i < s->n; i++) {
             s->containers[i].assigned = false;
+            if (is_unbegun_task(&s->containers[i]))
+                never_began(&s->containers[i]);
+        }
         break;
-    case 2: /* its host restarts: what tasks it had begun it knows, and nothing else */
+    case 2: /* its host restarts: what tasks it had, and which of them had begun, and nothing else
+             */
         s->session = false;
         s->version = 0;
         for (size_t i = 0; i < s->n; i++) {
             struct container k = s->containers[i];
-            if (!is_task(&k) || k.state == BERTH__INSTANCE_STATE__INSTANCE_CLAIMED)
+            if (!is_task(&k))
                 continue;
-            if (!container_ended(&k)) {
+            if (is_unbegun_task(&k)) {
+                never_began(&k);
+            } else if (!container_ended(&k)) {
                 k.state = BERTH__INSTANCE_STATE__INSTANCE_CRASHED;
                 task_of(&c, k.process_guid)->ended_ill = true;
             }
@@ -526,6 +567,7 @@ RUN_TESTS("lrp/task", a_task_runs_once_and_its_success_is_noted, a_task_that_fai
           a_task_takes_room_that_appears_without_waiting_for_its_next_try,
           a_start_that_failed_for_the_platform_is_tried_elsewhere,
           three_starts_that_failed_for_the_platform_are_enough,
+          tries_are_counted_over_restarts_of_the_controller,
           a_task_on_a_cell_that_falls_silent_fails_and_is_stopped_when_that_returns,
           a_cell_that_forgot_a_running_task_fails_it,
           a_running_task_that_its_cell_forgot_while_the_controller_was_away_is_not_told_again,
