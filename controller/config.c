@@ -29,6 +29,7 @@ static const struct option options[] = {
     STRING(master_key_file, NULL, "key that nodes' keys come from [state_dir/master.key]"),
     STRING(previous_master_key_file, NULL, "while keys are rotated: the one before"),
     STRING(secrets_key_file, NULL, "key that seals secrets in the database [state_dir/store.key]"),
+    STRING(previous_secrets_key_file, NULL, "after a change of it: the ones before, a line each"),
     STRING(revoked_file, NULL, "ids of nodes that may not speak [state_dir/revoked]"),
     STRING(admin, "127.0.0.1:8081", "host:port of /healthz, /metrics, /cells, /nodes; empty: none"),
     STRING(default_domain, NULL, "with --init: the shared domain of apps (required then)"),

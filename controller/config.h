@@ -9,7 +9,7 @@ struct controller_config {
     char *state_dir;
     char *api_listen, *api_cert, *api_key, *api_url;
     char *bus_control, *bus_logs;
-    char *master_key_file, *previous_master_key_file, *secrets_key_file;
+    char *master_key_file, *previous_master_key_file, *secrets_key_file, *previous_secrets_key_file;
     char *revoked_file;
     char *admin;
     char *default_domain;

@@ -124,7 +124,8 @@ static int build_loop(struct controller *c, struct error *err) {
 }
 
 static int build_store(struct controller *c, struct error *err) {
-    return store_open_with_key(&c->store, c->config.state_dir, c->config.secrets_key_file, err);
+    return store_open_with_keys(&c->store, c->config.state_dir, c->config.secrets_key_file,
+                                c->config.previous_secrets_key_file, err);
 }
 
 static int build_brain(struct controller *c, struct error *err) {

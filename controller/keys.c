@@ -91,7 +91,8 @@ int keys_init(const struct controller_config *c, bool *ret_fresh, struct error *
     int r;
     if ((r = fs_mkdirs(AT_FDCWD, c->state_dir, 0700, err)) < 0 ||
         (r = make_master_key(c->master_key_file, err)) < 0 ||
-        (r = store_open_with_key(&store, c->state_dir, c->secrets_key_file, err)) < 0)
+        (r = store_open_with_keys(&store, c->state_dir, c->secrets_key_file,
+                                  c->previous_secrets_key_file, err)) < 0)
         return r;
     return make_admin(c, store, ret_fresh, err);
 }

@@ -57,6 +57,12 @@ int seal(const unsigned char key[SEAL_KEY_SIZE], const char *place, const char *
 int seal_open(const unsigned char key[SEAL_KEY_SIZE], const char *place, const char *guid,
               const void *sealed, size_t n, char **ret, size_t *ret_n, struct error *err);
 
+/* --- rekey.c -------------------------------------------------------------------------------------
+ */
+
+/* All that `from` sealed is sealed with the store's own key then. */
+int rekey(struct store *s, const unsigned char from[SEAL_KEY_SIZE], struct error *err);
+
 /* apps.c: what this version of a process runs, from the first column of a row. A version's is the
  * same wherever it is kept. */
 int run_info_open(struct store *s, const char *version, sqlite3_stmt *stmt, void **ret,

@@ -63,9 +63,43 @@ static int read_key(struct store *s, int dir, const char *path, bool fresh, stru
 static int check_key(struct store *s, struct error *err) {
     _cleanup_(freep) char *text = NULL;
     int r = store_secret_get(s, "key_check", &text, err);
-    if (r == -EBADMSG)
-        return error_set(err, -ENOKEY, "store.key is not the key of this database");
     return r == -ENOENT ? store_secret_set(s, "key_check", KEY_CHECK, err) : r;
+}
+
+/* Makes `old`, a line of a file, the key, if it is the one of the database; then back, and all
+ * anew. */
+static int try_previous(struct store *s, const char *old, struct error *err) {
+    unsigned char key[SEAL_KEY_SIZE], from[SEAL_KEY_SIZE];
+    if (strlen(old) != 2 * SEAL_KEY_SIZE || hex_decode(old, from, SEAL_KEY_SIZE) < 0)
+        return error_set(err, -ENOKEY, "a previous key is not %d hex digits", 2 * SEAL_KEY_SIZE);
+    memcpy(key, s->seal_key, SEAL_KEY_SIZE);
+    memcpy(s->seal_key, from, SEAL_KEY_SIZE);
+    int r = check_key(s, err);
+    memcpy(s->seal_key, key, SEAL_KEY_SIZE);
+    if (r == 0)
+        r = rekey(s, from, err);
+    mem_wipe(key, sizeof key);
+    mem_wipe(from, sizeof from);
+    return r;
+}
+
+static int use_keys(struct store *s, int dir, const char *path, const char *previous_path,
+                    struct error *err) {
+    char *text = NULL, *rest = NULL;
+    size_t n = 0;
+    int r = check_key(s, err);
+    if (r != -EBADMSG)
+        return r;
+    r = -EBADMSG;
+    if (!str_empty(previous_path) && (r = fs_read(dir, previous_path, 4096, &text, &n, err)) == 0) {
+        r = -EBADMSG;
+        for (char *line = strtok_r(text, "\r\n", &rest); line && r == -EBADMSG;
+             line = strtok_r(NULL, "\r\n", &rest))
+            r = try_previous(s, line, err);
+        mem_wipe(text, n);
+        free(text);
+    }
+    return r == -EBADMSG ? error_set(err, -ENOKEY, "%s is not the key of this database", path) : r;
 }
 
 /* Stamps go on from the last one written, whatever the clock says now. */
@@ -102,8 +136,8 @@ static int open_database(struct store *s, const char *dir, bool *ret_fresh, stru
     return 0;
 }
 
-int store_open_with_key(struct store **ret, const char *dir, const char *key_path,
-                        struct error *err) {
+int store_open_with_keys(struct store **ret, const char *dir, const char *key_path,
+                         const char *previous_path, struct error *err) {
     _cleanup_(store_freep) struct store *s = mem_zalloc(sizeof *s);
     bool fresh = false;
     int r;
@@ -122,7 +156,8 @@ int store_open_with_key(struct store **ret, const char *dir, const char *key_pat
                       "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
                       "PRAGMA cache_size = -16384; PRAGMA secure_delete = ON;",
                       err)) < 0 ||
-        (r = migrations_apply(s, migrations_latest(), err)) < 0 || (r = check_key(s, err)) < 0 ||
+        (r = migrations_apply(s, migrations_latest(), err)) < 0 ||
+        (r = use_keys(s, fd, key_path, previous_path, err)) < 0 ||
         (r = read_last_stamp(s, err)) < 0)
         return r;
     *ret = TAKE_PTR(s);
@@ -130,7 +165,7 @@ int store_open_with_key(struct store **ret, const char *dir, const char *key_pat
 }
 
 int store_open(struct store **ret, const char *dir, struct error *err) {
-    return store_open_with_key(ret, dir, "store.key", err);
+    return store_open_with_keys(ret, dir, "store.key", NULL, err);
 }
 
 void store_free(struct store *s) {

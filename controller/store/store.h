@@ -38,9 +38,11 @@ struct strbuf;
  * (made with the database). Migrates older versions. -EBUSY: another process has it open. -ENOKEY:
  * the key is missing or another. -ENOTSUP: written by a newer Berth. */
 int store_open(struct store **ret, const char *dir, struct error *err);
-/* The key in another file: absolute, or relative to `dir`. */
-int store_open_with_key(struct store **ret, const char *dir, const char *key_path,
-                        struct error *err);
+/* The key in another file: absolute, or relative to `dir`. `previous_path`, unless NULL, is a file
+ * with keys of before, one a line: a database that one of them sealed is sealed anew with the key.
+ */
+int store_open_with_keys(struct store **ret, const char *dir, const char *key_path,
+                         const char *previous_path, struct error *err);
 void store_free(struct store *s); /* rolls back what was not committed */
 DEFINE_FREEP(store)
 

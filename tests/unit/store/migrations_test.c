@@ -92,6 +92,134 @@ START_TEST(a_missing_or_wrong_key_is_told_at_once) {
 }
 END_TEST
 
+/* Columns of type BLOB, which are sealed, but for one. */
+static size_t sealed_columns(char table[][64], char column[][64], size_t max) {
+    sqlite3_stmt *stmt = NULL;
+    size_t n = 0;
+    OK(sql_prepare(store,
+                   "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c"
+                   " WHERE m.type = 'table' AND c.type = 'BLOB' AND c.name <> 'image_packed'",
+                   &stmt, &err));
+    for (; sql_step(store, stmt, "columns", &err) > 0; n++) {
+        ck_assert_uint_lt(n, max);
+        snprintf(table[n], 64, "%s", (const char *)sqlite3_column_text(stmt, 0));
+        snprintf(column[n], 64, "%s", (const char *)sqlite3_column_text(stmt, 1));
+    }
+    sql_donep(&stmt);
+    return n;
+}
+
+/* A row of `table` whose every text is "g", with `sealed` in `column`. */
+static void fill_row(const char *table, const char *column, const unsigned char *sealed, size_t n) {
+    struct strbuf names = {0}, values = {0};
+    sqlite3_stmt *stmt = NULL;
+    OK(sql_prepare(store, "SELECT name, type FROM pragma_table_info(?) WHERE name <> 'id'", &stmt,
+                   &err));
+    sql_bind_text(stmt, 1, table);
+    while (sql_step(store, stmt, "columns", &err) > 0) {
+        const char *name = (const char *)sqlite3_column_text(stmt, 0);
+        strbuf_printf(&names, "%s%s", names.n ? "," : "", name);
+        strbuf_printf(&values, "%s%s", values.n ? "," : "",
+                      str_eq(name, column)                                            ? "?"
+                      : str_eq((const char *)sqlite3_column_text(stmt, 1), "INTEGER") ? "1"
+                                                                                      : "'g'");
+    }
+    sql_donep(&stmt);
+    char *sql = str_printf("REPLACE INTO %s (%s) VALUES (%s)", table, names.p, values.p);
+    OK(sql_prepare(store, sql, &stmt, &err));
+    sqlite3_bind_blob64(stmt, 1, sealed, n, SQLITE_STATIC);
+    ck_assert_int_eq(sql_step(store, stmt, "filling", &err), 0);
+    sql_donep(&stmt);
+    free(sql);
+    strbuf_fini(&names);
+    strbuf_fini(&values);
+}
+
+static bool opens(const char *table, const char *column, const char *place) {
+    char *sql = str_printf("SELECT %s FROM %s", column, table), *plain = NULL;
+    sqlite3_stmt *stmt = NULL;
+    OK(sql_prepare(store, sql, &stmt, &err));
+    ck_assert_int_eq(sql_step(store, stmt, "reading", &err), 1);
+    int r = seal_open(store->seal_key, place, "g", sqlite3_column_blob(stmt, 0),
+                      (size_t)sqlite3_column_bytes(stmt, 0), &plain, NULL, &err);
+    if (r == 0)
+        ck_assert_str_eq(plain, "hunter2");
+    free(plain);
+    sql_donep(&stmt);
+    free(sql);
+    return r == 0;
+}
+
+static const char *place_of(const char *table, const char *column, char buf[130]) {
+    snprintf(buf, 130, "%s.%s", str_eq(table, "old_versions") ? "processes" : table, column);
+    return buf;
+}
+
+static int open_with(const char *previous) {
+    store_free(store);
+    store = NULL;
+    return store_open_with_keys(&store, dir, "store.key", previous, &err);
+}
+
+/* A file of keys that are one digit, repeated. */
+static void write_keys(const char *name, const char *digits) {
+    char text[200];
+    size_t n = 0;
+    for (; *digits; digits++) {
+        memset(text + n, *digits, 64);
+        text[n + 64] = '\n';
+        n += 65;
+    }
+    write_file(name, text, n);
+}
+
+static void secret_is(const char *want) {
+    char *text = NULL;
+    OK(store_secret_get(store, "token_key", &text, &err));
+    ck_assert_str_eq(text, want);
+    free(text);
+}
+
+START_TEST(everything_sealed_is_sealed_with_a_new_key) {
+    char table[32][64], column[32][64], place[130], keys[2][2] = {"a", "b"};
+    size_t n = sealed_columns(table, column, 32);
+    ck_assert_uint_ge(n, 8);
+    store_free(store);
+    store = NULL;
+    OK(fs_remove_tree(AT_FDCWD, dir, &err));
+    OK(fs_mkdirs(AT_FDCWD, dir, 0700, &err));
+    write_keys("store.key", keys[0]);
+    OK(open_with(NULL));
+    OK(store_secret_set(store, "token_key", "hunter2", &err));
+    OK(store_setting_set(store, "plain", "abcd", &err));
+    for (size_t i = 0; i < n; i++) {
+        const char *now = keys[i % 2], *next = keys[(i + 1) % 2];
+        char previous[3] = {'c', now[0], '\0'}, *plain = NULL;
+        unsigned char *sealed = NULL;
+        size_t sealed_n = 0;
+        OK(seal(store->seal_key, place_of(table[i], column[i], place), "g", "hunter2", 7, &sealed,
+                &sealed_n, &err));
+        OK(sql_exec(store, "PRAGMA foreign_keys = OFF", &err));
+        fill_row(table[i], column[i], sealed, sealed_n);
+        free(sealed);
+        write_keys("store.key", next);
+        ck_assert_int_eq(open_with(NULL), -ENOKEY);
+        write_keys("previous.key", previous);
+        OK(open_with("previous.key"));
+        OK(open_with(NULL));
+        ck_assert_msg(opens(table[i], column[i], place), "%s", place);
+        secret_is("hunter2");
+        OK(store_setting_get(store, "plain", &plain, &err));
+        ck_assert_str_eq(plain, "abcd");
+        free(plain);
+        write_keys("store.key", now);
+        ck_assert_int_eq(open_with(NULL), -ENOKEY);
+        write_keys("store.key", next);
+        OK(open_with("gone")); /* nobody asks for it */
+    }
+}
+END_TEST
+
 START_TEST(a_damaged_file_is_no_database) {
     char path[100];
     static const char *const side[] = {"berth.db-wal", "berth.db-shm"};
@@ -228,6 +356,7 @@ int main(void) {
         a_missing_or_wrong_key_is_told_at_once,         a_damaged_file_is_no_database,
         a_sealed_value_opens_only_where_it_was_written, seals_notice_every_flipped_bit,
         a_full_disk_fails_cleanly_and_passes,           a_backup_is_a_whole_store,
+        everything_sealed_is_sealed_with_a_new_key,
     };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
         tcase_add_test(tcase, tests[i]);
