@@ -26,7 +26,7 @@ keys_make() {
 api_names() {
     local host
     host=$(api_url | sed -E 's#https://##; s#:[0-9]+$##; s#[][]##g')
-    [[ $host =~ ^$ADDRESS_FORM$ ]] && echo "IP:$host" || echo "DNS:$host"
+    address_expand "$host" >/dev/null && echo "IP:$host" || echo "DNS:$host"
     [ "$host" = "$(controller_address | tr -d '[]')" ] || echo "IP:$(controller_address | tr -d '[]')"
 }
 router_names() {
