@@ -13,6 +13,23 @@
  * an hour, and the request that was sent on a pooled connection would wait as long. */
 #define BACKEND_UNACKED_MS 10000
 
+/* And a request that it acknowledged would wait for the answer of a host that went since. Go's
+ * dialer, so Gorouter, begins to ask after 15 s of silence too; TCP's own default is two hours.
+ * What is not answered for BACKEND_UNACKED_MS ends the connection then. */
+#define BACKEND_KEEPALIVE_S       15
+#define BACKEND_KEEPALIVE_EVERY_S 5
+
+/* An answer is due within a round trip: who has none after this tries elsewhere while there is
+ * another instance (RFC 8305, section 5: 250 ms between attempts). No failure yet: TCP sends a lost
+ * SYN again after 1 s, so the probe that follows has all of connect_timeout_ms. */
+#define CONNECT_PATIENCE_MS 250
+
+/* The same for a request on an open connection. TCP sends again after 200 ms and a further 400 ms
+ * at the least, and acknowledgements come within 200 ms (RTO_MIN, DELACK_MAX): two in vain are no
+ * chance. */
+#define SILENCE_MS          1000
+#define SILENCE_RETRANSMITS 2
+
 struct pool {
     struct pool *next; /* in its bucket */
     uint64_t key;
@@ -54,12 +71,25 @@ static void idle_remove(struct backend *b) {
     b->pool->idle_count--;
 }
 
+static void probe_remove(struct backend *b) {
+    struct worker *w = b->worker;
+    if (b->prev)
+        b->prev->next = b->next;
+    else
+        w->probes = b->next;
+    if (b->next)
+        b->next->prev = b->prev;
+    route_unref(TAKE_PTR(b->probed));
+}
+
 void backend_close(struct backend *b) {
     struct worker *w = b->worker;
     if (b->state == BACKEND_CLOSED)
         return;
     if (b->state == BACKEND_IDLE)
         idle_remove(b);
+    if (b->probed)
+        probe_remove(b);
     b->state = BACKEND_CLOSED;
     b->exchange = NULL;
     wheel_clear(&b->timer);
@@ -80,7 +110,15 @@ void backend_free_dead(struct worker *w) {
     }
 }
 
+void backend_close_idle(struct worker *w, const struct endpoint *e) {
+    struct pool *pool = *find_pool(&w->pools, e->key);
+    for (unsigned n = pool ? pool->idle_count : 0; n; n--)
+        backend_close(pool->idle); /* the last one may free the pool */
+}
+
 void backend_close_all(struct worker *w) {
+    while (w->probes)
+        backend_close(w->probes);
     for (unsigned i = 0; i < POOL_BUCKETS; i++)
         for (struct pool *pool = w->pools.buckets[i], *next; pool; pool = next) {
             next = pool->next;
@@ -89,6 +127,41 @@ void backend_close_all(struct worker *w) {
         }
 }
 
+/* --- probes --- */
+
+static void end_probe(struct backend *b, bool there) {
+    if (there)
+        route_mark_alive(b->probed, b->probed_endpoint, UINT64_MAX);
+    else
+        route_mark_failed(b->probed, b->probed_endpoint,
+                          worker_now_ms() + b->worker->config->endpoint_fail_ms);
+    backend_close(b); /* a server of one connection at a time would wait for its request */
+}
+
+static void step_probe(struct backend *b) {
+    int code = stream_socket_error(&b->stream);
+    if (code < 0 || b->stream.writable)
+        end_probe(b, code == 0);
+}
+
+void backend_probe(struct worker *w, struct route *r, unsigned endpoint) {
+    struct backend *b;
+    int code = backend_connect(&b, w, &r->endpoints[endpoint], NULL);
+    COUNT(w, probes);
+    if (code == -ECONNREFUSED || code == -EHOSTUNREACH || code == -ENETUNREACH)
+        route_mark_failed(r, endpoint, worker_now_ms() + w->config->endpoint_fail_ms);
+    if (code < 0)
+        return;
+    b->probed = route_ref(r);
+    b->probed_endpoint = endpoint;
+    b->next = w->probes;
+    if (b->next)
+        b->next->prev = b;
+    w->probes = b;
+}
+
+/* --- events --- */
+
 static void on_backend(evutil_socket_t fd, short what, void *arg) {
     struct backend *b = arg;
     (void)fd;
@@ -96,6 +169,8 @@ static void on_backend(evutil_socket_t fd, short what, void *arg) {
     if (b->state == BACKEND_IDLE) {
         if (what & (EV_READ | EV_CLOSED))
             backend_close(b);
+    } else if (b->probed) {
+        step_probe(b);
     } else if (b->exchange) {
         forward_on_backend(b->exchange);
     }
@@ -119,28 +194,64 @@ struct backend *backend_reuse(struct worker *w, const struct endpoint *e, struct
         b->state = BACKEND_BUSY;
         b->reused = true;
         b->exchange = x;
+        wheel_set(&w->wheel, &b->timer, worker_now_ms() + SILENCE_MS);
         COUNT(w, backend_reuses);
         return b;
     }
     return NULL;
 }
 
+static struct tcp_info info_of(const struct backend *b) {
+    struct tcp_info info = {0};
+    socklen_t n = sizeof info;
+    getsockopt(b->stream.fd, IPPROTO_TCP, TCP_INFO, &info, &n);
+    return info;
+}
+
+static void on_slow_connect(struct backend *b) {
+    if (worker_now_ms() >= b->connect_until_ms)
+        forward_on_connect_timeout(b->exchange);
+    else if (info_of(b).tcpi_state != TCP_SYN_SENT || !forward_on_silence(b->exchange))
+        wheel_set(&b->worker->wheel, &b->timer, b->connect_until_ms);
+}
+
+/* Once a request; again only while something is sent again. */
+static void on_silence(struct backend *b) {
+    unsigned retransmits = info_of(b).tcpi_retransmits;
+    if (retransmits && (retransmits < SILENCE_RETRANSMITS || !forward_on_silence(b->exchange)))
+        wheel_set(&b->worker->wheel, &b->timer, worker_now_ms() + SILENCE_MS);
+}
+
 static void on_timer(struct wheel_node *node) {
     struct backend *b = (struct backend *)((char *)node - offsetof(struct backend, timer));
-    if (b->state == BACKEND_IDLE)
+    switch (b->state) {
+    case BACKEND_CONNECTING:
+        if (b->probed)
+            end_probe(b, false);
+        else
+            on_slow_connect(b);
+        return;
+    case BACKEND_BUSY:
+        on_silence(b);
+        return;
+    case BACKEND_IDLE:
         backend_close(b);
-    else if (b->state == BACKEND_CONNECTING)
-        forward_on_connect_timeout(b->exchange);
+        return;
+    case BACKEND_CLOSED:
+        return;
+    }
 }
 
 static int open_socket(const struct endpoint *e) {
     int fd = socket(e->address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int on = 1;
+    int on = 1, idle = BACKEND_KEEPALIVE_S, every = BACKEND_KEEPALIVE_EVERY_S;
     unsigned unacked = BACKEND_UNACKED_MS;
     if (fd < 0)
         return -errno;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof every);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked, sizeof unacked);
     if (connect(fd, &e->address.any, e->address_size) < 0 && errno != EINPROGRESS) {
         int r = -errno;
@@ -170,7 +281,9 @@ int backend_connect(struct backend **ret, struct worker *w, const struct endpoin
     b->exchange = x;
     b->state = BACKEND_CONNECTING;
     b->timer.fire = on_timer;
-    wheel_set(&w->wheel, &b->timer, worker_now_ms() + w->config->connect_timeout_ms);
+    uint64_t now = worker_now_ms(), whole = w->config->connect_timeout_ms;
+    b->connect_until_ms = now + whole;
+    wheel_set(&w->wheel, &b->timer, now + (x ? MIN(whole, (uint64_t)CONNECT_PATIENCE_MS) : whole));
     COUNT(w, backend_connects);
     COUNT(w, backend_connections);
     *ret = b;

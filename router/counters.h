@@ -19,6 +19,8 @@
     X(responses_4xx, "counter", "Responses by status group.")                                      \
     X(responses_5xx, "counter", "Responses by status group.")                                      \
     X(retries, "counter", "Attempts on another instance.")                                         \
+    X(slow_attempts, "counter", "Those because nothing came back from an instance for a while.")   \
+    X(probes, "counter", "Connections to see whether an instance that failed is there.")           \
     X(failed_attempts, "counter", "Attempts on an instance that failed.")                          \
     X(instance_faults, "counter", "Those that found none: refused, unreachable, reset, too late.") \
     X(attempt_timeouts, "counter", "Those that came too late.")                                    \

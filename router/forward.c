@@ -217,6 +217,19 @@ static void abort_response(struct exchange *x) {
     forward_client_gone(x);
 }
 
+static void mark_failed(struct exchange *x) {
+    struct worker *w = x->worker;
+    route_mark_failed(x->route, x->endpoint, worker_now_ms() + w->config->endpoint_fail_ms);
+    backend_close_idle(w, &x->route->endpoints[x->endpoint]); /* not to be found dead one by one */
+}
+
+static void try_again(struct exchange *x, const char *reason) {
+    x->last_reason = reason;
+    buf_put(&x->worker->bufs, TAKE_PTR(x->out));
+    x->scanned = 0;
+    attempt(x);
+}
+
 void forward_attempt_failed(struct exchange *x, int code, const char *reason) {
     struct worker *w = x->worker;
     struct backend *b = TAKE_PTR(x->backend);
@@ -232,7 +245,7 @@ void forward_attempt_failed(struct exchange *x, int code, const char *reason) {
     } else {
         count_failure(w, code);
         if (is_instance_fault(code) && !x->no_retry)
-            route_mark_failed(x->route, x->endpoint, worker_now_ms() + w->config->endpoint_fail_ms);
+            mark_failed(x);
     }
     if (!can_retry(x)) {
         answer_bad_gateway(x, reason);
@@ -242,14 +255,29 @@ void forward_attempt_failed(struct exchange *x, int code, const char *reason) {
         x->attempts--;
     else
         COUNT(w, retries);
-    x->last_reason = reason;
-    buf_put(&w->bufs, TAKE_PTR(x->out));
-    x->scanned = 0;
-    attempt(x);
+    try_again(x, reason);
 }
 
 void forward_on_connect_timeout(struct exchange *x) {
     forward_attempt_failed(x, -ETIMEDOUT, "connect timeout");
+}
+
+static bool another_is_left(const struct exchange *x) {
+    return !x->pinned && x->attempts < x->worker->config->max_attempts &&
+           route_has_another(x->route, x->tried, x->attempts);
+}
+
+bool forward_on_silence(struct exchange *x) {
+    if (!another_is_left(x))
+        return false;
+    route_mark_doubtful(x->route, x->endpoint, worker_now_ms());
+    if (!can_retry(x))
+        return false;
+    backend_close(TAKE_PTR(x->backend));
+    COUNT(x->worker, slow_attempts);
+    COUNT(x->worker, retries);
+    try_again(x, "no answer");
+    return true;
 }
 
 /* Puts the head for the chosen endpoint in front of the body bytes at hand. */
@@ -291,9 +319,14 @@ static int place_head(struct exchange *x, bool again) {
 /* A connection for the endpoint, kept or new. */
 static int get_backend(struct exchange *x) {
     const struct endpoint *e = &x->route->endpoints[x->endpoint];
-    if (!x->no_reuse)
+    if (!x->no_reuse && !route_is_marked(x->route, x->endpoint))
         x->backend = backend_reuse(x->worker, e, x, !x->idempotent);
     return x->backend ? 0 : backend_connect(&x->backend, x->worker, e, x);
+}
+
+/* Until a probe's end is known at the latest. */
+static uint64_t probe_ms(const struct worker *w) {
+    return w->config->connect_timeout_ms + 2 * WHEEL_TICK_MS;
 }
 
 static unsigned choose(struct exchange *x) {
@@ -303,7 +336,12 @@ static unsigned choose(struct exchange *x) {
         return x->wanted_endpoint;
     if (x->pinned)
         return ROUTE_NONE;
-    return route_choose(x->route, x->tried, x->attempts, worker_now_ms());
+    unsigned over;
+    uint64_t now = worker_now_ms();
+    unsigned endpoint = route_choose(x->route, x->tried, x->attempts, now, &over);
+    if (over != ROUTE_NONE && route_claim(x->route, over, now, now + probe_ms(x->worker)))
+        backend_probe(x->worker, x->route, over);
+    return endpoint;
 }
 
 static void attempt(struct exchange *x) {
@@ -317,6 +355,7 @@ static void attempt(struct exchange *x) {
                 return;
             }
             x->endpoint = endpoint;
+            x->sticky_lost |= x->wanted_endpoint != ROUTE_NONE && endpoint != x->wanted_endpoint;
         }
         x->tried[x->attempts++] = x->endpoint;
         int r = get_backend(x);
@@ -326,7 +365,7 @@ static void attempt(struct exchange *x) {
         count_failure(w, r);
         x->last_reason = "cannot connect";
         if (is_instance_fault(r))
-            route_mark_failed(x->route, x->endpoint, worker_now_ms() + w->config->endpoint_fail_ms);
+            mark_failed(x);
     }
     x->dispatched_ns = clock_mono_ns();
     x->progress_ms = worker_now_ms();
@@ -481,6 +520,7 @@ void forward_on_backend(struct exchange *x) {
         if (!b->stream.writable)
             return;
         b->state = BACKEND_BUSY;
+        route_mark_alive(x->route, x->endpoint, worker_now_ms());
     }
     if (x->up < UP_DROPPED && !pump_request(x))
         return;

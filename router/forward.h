@@ -20,6 +20,8 @@ void forward_on_client(struct exchange *x);
 void forward_on_backend(struct exchange *x);
 void forward_on_deadline(struct exchange *x);
 void forward_on_connect_timeout(struct exchange *x);
+/* Nothing at all comes back from the instance's host. True: x went elsewhere, or is over. */
+bool forward_on_silence(struct exchange *x);
 
 /* The client connection is being closed: logs, closes the backend, frees x. */
 void forward_abandon(struct exchange *x);

@@ -401,7 +401,7 @@ static int read_response(struct exchange *x) {
     if (n == 0)
         return end_of_response(x);
     if (n < 0) {
-        forward_attempt_failed(x, (int)n, "connection reset");
+        forward_attempt_failed(x, (int)n, n == -ETIMEDOUT ? "no answer" : "connection reset");
         return -1;
     }
     x->response_begun = true;

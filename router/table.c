@@ -161,31 +161,81 @@ void route_carry_marks(struct route *now, struct route *was) {
                              atomic_load(&was->endpoints[j].failed_until_ms));
 }
 
-unsigned route_choose(struct route *r, const unsigned *tried, unsigned tried_count,
-                      uint64_t now_ms) {
-    unsigned count = r->endpoint_count, marked = ROUTE_NONE;
+static uint64_t mark_of(const struct route *r, unsigned endpoint) {
+    return atomic_load_explicit(&r->endpoints[endpoint].failed_until_ms, memory_order_relaxed);
+}
+
+static void set_mark(struct route *r, unsigned endpoint, uint64_t mark) {
+    atomic_store_explicit(&r->endpoints[endpoint].failed_until_ms, mark, memory_order_relaxed);
+}
+
+static bool was_tried(unsigned endpoint, const unsigned *tried, unsigned tried_count) {
+    for (unsigned t = 0; t < tried_count; t++)
+        if (tried[t] == endpoint)
+            return true;
+    return false;
+}
+
+unsigned route_choose(struct route *r, const unsigned *tried, unsigned tried_count, uint64_t now_ms,
+                      unsigned *ret_over) {
+    unsigned count = r->endpoint_count, marked = ROUTE_NONE, over = ROUTE_NONE;
+    *ret_over = ROUTE_NONE;
     if (!count)
         return ROUTE_NONE;
     unsigned start = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed) % count;
     for (unsigned n = 0, i = start; n < count; n++, i = i + 1 < count ? i + 1 : 0) {
-        bool was_tried = false;
-        for (unsigned t = 0; t < tried_count; t++)
-            was_tried |= tried[t] == i;
-        if (was_tried)
+        if (was_tried(i, tried, tried_count))
             continue;
-        if (atomic_load_explicit(&r->endpoints[i].failed_until_ms, memory_order_relaxed) <= now_ms)
+        uint64_t mark = mark_of(r, i);
+        if (!mark) {
+            *ret_over = over;
             return i;
-        if (marked == ROUTE_NONE)
-            marked = i;
+        }
+        if (mark > now_ms)
+            marked = marked == ROUTE_NONE ? i : marked;
+        else
+            over = over == ROUTE_NONE ? i : over;
     }
+    if (over != ROUTE_NONE)
+        return over;
     if (marked != ROUTE_NONE && !tried_count) /* all are marked: begin anew */
         for (unsigned i = 0; i < count; i++)
-            atomic_store_explicit(&r->endpoints[i].failed_until_ms, 0, memory_order_relaxed);
+            set_mark(r, i, 0);
     return marked;
 }
 
+bool route_has_another(const struct route *r, const unsigned *tried, unsigned tried_count) {
+    for (unsigned i = 0; i < r->endpoint_count; i++)
+        if (!mark_of(r, i) && !was_tried(i, tried, tried_count))
+            return true;
+    return false;
+}
+
 void route_mark_failed(struct route *r, unsigned endpoint, uint64_t until_ms) {
-    atomic_store_explicit(&r->endpoints[endpoint].failed_until_ms, until_ms, memory_order_relaxed);
+    set_mark(r, endpoint, until_ms);
+}
+
+void route_mark_doubtful(struct route *r, unsigned endpoint, uint64_t now_ms) {
+    if (!mark_of(r, endpoint))
+        set_mark(r, endpoint, now_ms);
+}
+
+void route_mark_alive(struct route *r, unsigned endpoint, uint64_t now_ms) {
+    uint64_t mark = mark_of(r, endpoint);
+    if (mark && mark <= now_ms)
+        set_mark(r, endpoint, 0);
+}
+
+bool route_is_marked(const struct route *r, unsigned endpoint) {
+    return mark_of(r, endpoint) != 0;
+}
+
+bool route_claim(struct route *r, unsigned endpoint, uint64_t now_ms, uint64_t until_ms) {
+    uint64_t mark = mark_of(r, endpoint);
+    return mark && mark <= now_ms &&
+           atomic_compare_exchange_strong_explicit(&r->endpoints[endpoint].failed_until_ms, &mark,
+                                                   until_ms, memory_order_relaxed,
+                                                   memory_order_relaxed);
 }
 
 /* --- the table --- */

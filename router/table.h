@@ -27,11 +27,14 @@ struct endpoint {
         struct sockaddr_in6 in6;
     } address;
     socklen_t address_size;
-    char text[ENDPOINT_TEXT_SIZE];    /* "10.0.0.1:61001" */
-    char *instance_guid;              /* owned; never NULL, may be empty */
-    char index[12];                   /* decimal */
-    uint64_t key;                     /* of address and instance: one pool of connections each */
-    _Atomic uint64_t failed_until_ms; /* monotonic; passed over until then */
+    char text[ENDPOINT_TEXT_SIZE]; /* "10.0.0.1:61001" */
+    char *instance_guid;           /* owned; never NULL, may be empty */
+    char index[12];                /* decimal */
+    uint64_t key;                  /* of address and instance: one pool of connections each */
+    /* The mark of one that failed, or seems to; 0: none. Monotonic; passed over until then, and
+     * then as well until somebody found that it is there: by a connection of no request
+     * (backend.h). */
+    _Atomic uint64_t failed_until_ms;
 };
 
 struct route {
@@ -68,11 +71,23 @@ void route_carry_marks(struct route *now, struct route *was);
 
 #define ROUTE_NONE UINT32_MAX
 
-/* Index of the next endpoint in turn that is not marked failed nor among the `tried` ones. When
- * only marked ones are left the marks of these are lifted. ROUTE_NONE when all were tried. */
-unsigned route_choose(struct route *r, const unsigned *tried, unsigned tried_count,
-                      uint64_t now_ms);
+/* Index of the next endpoint in turn that has no mark and is not among the `tried` ones; then
+ * *ret_over is one that was passed over although the time of its mark is over, else ROUTE_NONE.
+ * When only marked ones are left: one whose time is over, or any, and with none tried all marks are
+ * lifted. ROUTE_NONE when all were tried. */
+unsigned route_choose(struct route *r, const unsigned *tried, unsigned tried_count, uint64_t now_ms,
+                      unsigned *ret_over);
+/* One that was not tried has no mark. */
+bool route_has_another(const struct route *r, const unsigned *tried, unsigned tried_count);
+
 void route_mark_failed(struct route *r, unsigned endpoint, uint64_t until_ms);
+void route_mark_doubtful(struct route *r, unsigned endpoint, uint64_t now_ms); /* to be looked at */
+/* Somebody is there: lifts a mark whose time is over (UINT64_MAX: any). */
+void route_mark_alive(struct route *r, unsigned endpoint, uint64_t now_ms);
+bool route_is_marked(const struct route *r, unsigned endpoint);
+/* True for one caller, who is to look whether the endpoint is there: the others pass over it until
+ * then. False while its mark lasts, or when it has none any more. */
+bool route_claim(struct route *r, unsigned endpoint, uint64_t now_ms, uint64_t until_ms);
 
 struct table;
 

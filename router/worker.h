@@ -69,7 +69,7 @@ struct worker {
     struct client *clients;            /* all open ones */
     struct client *ready, **ready_end; /* to be stepped again after this turn of the loop */
     struct client *dead;               /* closed: freed after this turn */
-    struct backend *dead_backends;
+    struct backend *dead_backends, *probes;
 
     _Atomic bool drain, stop; /* set by main */
     _Atomic uint64_t beat_ms; /* of its last tick; for main */

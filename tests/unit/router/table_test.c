@@ -163,26 +163,84 @@ END_TEST
 
 START_TEST(turns_go_round_and_pass_over_what_failed) {
     struct route *r = make_route("a", "", 3);
-    unsigned seen[3] = {0};
-    for (int i = 0; i < 30; i++)
-        seen[route_choose(r, NULL, 0, 1000)]++;
+    unsigned seen[3] = {0}, over;
+    for (int i = 0; i < 30; i++) {
+        seen[route_choose(r, NULL, 0, 1000, &over)]++;
+        ck_assert_uint_eq(over, ROUTE_NONE);
+    }
     for (int i = 0; i < 3; i++)
         ck_assert_uint_eq(seen[i], 10);
     route_mark_failed(r, 1, 5000);
-    for (int i = 0; i < 30; i++)
-        ck_assert_uint_ne(route_choose(r, NULL, 0, 4999), 1);
-    memset(seen, 0, sizeof seen);
-    for (int i = 0; i < 30; i++)
-        seen[route_choose(r, NULL, 0, 5000)]++;
-    ck_assert_uint_eq(seen[1], 10); /* the mark is over */
+    for (int i = 0; i < 30; i++) {
+        ck_assert_uint_ne(route_choose(r, NULL, 0, 4999, &over), 1);
+        ck_assert_uint_eq(over, ROUTE_NONE);
+    }
     for (unsigned i = 0; i < 3; i++)
         route_mark_failed(r, i, 9000);
-    ck_assert_uint_ne(route_choose(r, NULL, 0, 6000), ROUTE_NONE); /* all marked: all count again */
+    ck_assert_uint_ne(route_choose(r, NULL, 0, 6000, &over), ROUTE_NONE); /* all: begin anew */
     ck_assert_uint_eq(atomic_load(&r->endpoints[2].failed_until_ms), 0);
     unsigned tried[] = {0, 2};
-    ck_assert_uint_eq(route_choose(r, tried, 2, 6000), 1);
+    ck_assert_uint_eq(route_choose(r, tried, 2, 6000, &over), 1);
     unsigned all_tried[] = {0, 1, 2};
-    ck_assert_uint_eq(route_choose(r, all_tried, 3, 6000), ROUTE_NONE);
+    ck_assert_uint_eq(route_choose(r, all_tried, 3, 6000, &over), ROUTE_NONE);
+    route_unref(r);
+}
+END_TEST
+
+START_TEST(after_its_time_a_mark_stays_until_one_has_looked) {
+    struct route *r = make_route("a", "", 3);
+    unsigned over, named = 0;
+    ck_assert(!route_claim(r, 1, 5000, 6000)); /* no mark: nothing to look at */
+    route_mark_failed(r, 1, 5000);
+    ck_assert(!route_claim(r, 1, 4999, 6000));
+    for (int i = 0; i < 30; i++) {
+        ck_assert_uint_ne(route_choose(r, NULL, 0, 5000, &over), 1);
+        named += over == 1;
+    }
+    ck_assert_uint_eq(named, 10); /* whenever it was its turn */
+    ck_assert(route_claim(r, 1, 5000, 6000));
+    ck_assert(!route_claim(r, 1, 5000, 6000)); /* one looks */
+    for (int i = 0; i < 30; i++) {
+        ck_assert_uint_ne(route_choose(r, NULL, 0, 5999, &over), 1);
+        ck_assert_uint_eq(over, ROUTE_NONE);
+    }
+    ck_assert(route_claim(r, 1, 6000, 7000)); /* and never told: the next one */
+    route_mark_alive(r, 1, 6500);             /* a request of before: not for this mark */
+    ck_assert(route_is_marked(r, 1));
+    route_mark_alive(r, 1, 7000);
+    ck_assert(!route_is_marked(r, 1));
+    for (int i = 0; i < 30; i++)
+        named += route_choose(r, NULL, 0, 6000, &over) == 1;
+    ck_assert_uint_eq(named, 20);
+    route_unref(r);
+}
+END_TEST
+
+START_TEST(of_marked_ones_that_is_best_whose_time_is_over) {
+    struct route *r = make_route("a", "", 3);
+    unsigned over;
+    route_mark_failed(r, 0, 9000);
+    route_mark_failed(r, 1, 5000);
+    route_mark_failed(r, 2, 9000);
+    for (int i = 0; i < 6; i++) {
+        ck_assert_uint_eq(route_choose(r, NULL, 0, 5000, &over), 1);
+        ck_assert_uint_eq(over, ROUTE_NONE); /* the request itself will tell */
+    }
+    ck_assert(route_is_marked(r, 0) && route_is_marked(r, 1));
+    route_unref(r);
+}
+END_TEST
+
+START_TEST(doubt_is_a_mark_whose_time_is_over) {
+    struct route *r = make_route("a", "", 2);
+    unsigned tried[] = {1};
+    ck_assert(route_has_another(r, NULL, 0) && route_has_another(r, tried, 1));
+    route_mark_doubtful(r, 0, 5000);
+    ck_assert(route_has_another(r, NULL, 0));
+    ck_assert(!route_has_another(r, tried, 1));
+    ck_assert(route_claim(r, 0, 5000, 6000));
+    route_mark_doubtful(r, 0, 5500); /* is being looked at */
+    ck_assert(!route_claim(r, 0, 5500, 6000));
     route_unref(r);
 }
 END_TEST
@@ -250,6 +308,8 @@ END_TEST
 
 RUN_TESTS("router/table", routes_match_as_gorouter_matches,
           random_tables_answer_as_a_naive_search_does, turns_go_round_and_pass_over_what_failed,
+          after_its_time_a_mark_stays_until_one_has_looked,
+          of_marked_ones_that_is_best_whose_time_is_over, doubt_is_a_mark_whose_time_is_over,
           marks_survive_a_change_of_the_route,
           routes_with_texts_that_could_harm_headers_are_refused,
           a_published_table_lives_as_long_as_somebody_looks_at_it)
