@@ -77,11 +77,10 @@ void agent_free_capacity(const struct agent *a, Berth__Capacity *ret);
 /* layers.c: layers from other cells and for them. Before the store is made; when all is there. */
 int agent_open_peers(struct agent *a, struct error *err);
 int agent_start_giving(struct agent *a, struct error *err);
-void agent_on_places(void *data, const uint8_t blob[TOKEN_BLOB_SIZE], Berth__Place *const *places,
-                     size_t n);
+void agent_on_places(void *data, const uint8_t id[LAYER_ID_SIZE], const Berth__Places *places);
 void agent_peer_stats(const struct agent *a, struct peers_counters *got,
                       struct peer_server_stats *given); /* zeros without peers */
-int agent_on_keep(void *data, const uint8_t *blobs, const uint64_t *sizes, size_t n);
+int agent_on_keep(void *data, const struct holdings_kept *list, size_t n);
 
 /* adopt.c: takes over every container and every outcome that an earlier agent left. */
 int agent_adopt(struct agent *a, struct error *err);

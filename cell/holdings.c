@@ -11,13 +11,13 @@
 #include "common/base/str.h"
 
 struct held {
-    uint8_t key[1 + TOKEN_BLOB_SIZE]; /* 1 for a blob, 0 for a tree; the digest */
-    bool there, told;                 /* not alike: to be told */
+    uint8_t key[1 + LAYER_ID_SIZE]; /* 1 for a blob, 0 for a tree; the id */
+    bool there, told;               /* not alike: to be told */
     UT_hash_handle hh;
 };
 
 struct asked {
-    uint8_t blob[TOKEN_BLOB_SIZE];
+    uint8_t id[LAYER_ID_SIZE];
     bool in_flight;
 };
 
@@ -35,14 +35,13 @@ struct holdings {
 
     uint64_t keep_told, keep_version; /* what the controller spoke of; what is known here */
     uint64_t keep_coming;             /* of what is collected */
-    uint8_t *keep_blobs;              /* owned */
-    uint64_t *keep_sizes;             /* owned */
+    struct holdings_kept *kept;       /* owned */
     size_t keep_count, keep_cap;
 
     /* the message */
     Berth__Holdings said;
     Berth__Keep keep;
-    uint8_t lists[2][2][HOLDINGS_PAGE * TOKEN_BLOB_SIZE]; /* of trees, blobs: gone, there */
+    uint8_t lists[2][2][HOLDINGS_PAGE * LAYER_ID_SIZE]; /* of trees, blobs: gone, there */
     ProtobufCBinaryData locate[HOLDINGS_ASKS_PAGE];
 };
 
@@ -72,19 +71,17 @@ void holdings_free(struct holdings *h) {
         return;
     while (h->held)
         forget(h, h->held);
-    free(h->keep_blobs);
-    free(h->keep_sizes);
+    free(h->kept);
     free(h->address);
     free(h);
 }
 
 /* --- what is here --- */
 
-void holdings_put(struct holdings *h, bool blob, const uint8_t digest[TOKEN_BLOB_SIZE],
-                  bool there) {
-    uint8_t key[1 + TOKEN_BLOB_SIZE] = {blob};
+void holdings_put(struct holdings *h, bool blob, const uint8_t id[LAYER_ID_SIZE], bool there) {
+    uint8_t key[1 + LAYER_ID_SIZE] = {blob};
     struct held *it;
-    memcpy(key + 1, digest, TOKEN_BLOB_SIZE);
+    memcpy(key + 1, id, LAYER_ID_SIZE);
     HASH_FIND(hh, h->held, key, sizeof key, it);
     if (!it && there && (it = mem_zalloc(sizeof *it))) {
         memcpy(it->key, key, sizeof key);
@@ -127,8 +124,8 @@ static void fill_held(struct holdings *h, uint64_t now_ms) {
             break;
         if (it->there == it->told)
             continue;
-        memcpy(h->lists[it->key[0]][it->there] + TOKEN_BLOB_SIZE * n[it->key[0]][it->there]++,
-               it->key + 1, TOKEN_BLOB_SIZE);
+        memcpy(h->lists[it->key[0]][it->there] + LAYER_ID_SIZE * n[it->key[0]][it->there]++,
+               it->key + 1, LAYER_ID_SIZE);
         all++;
         it->told = it->there;
         h->untold--;
@@ -136,7 +133,7 @@ static void fill_held(struct holdings *h, uint64_t now_ms) {
             forget(h, it);
     }
 #define LIST(blob, there)                                                                          \
-    ((ProtobufCBinaryData){n[blob][there] * TOKEN_BLOB_SIZE, h->lists[blob][there]})
+    ((ProtobufCBinaryData){n[blob][there] * LAYER_ID_SIZE, h->lists[blob][there]})
     berth__holdings__init(&h->said);
     h->said.full = h->full && h->first;
     h->said.more = h->full && h->untold > 0;
@@ -155,16 +152,16 @@ static void fill_held(struct holdings *h, uint64_t now_ms) {
 
 /* --- what is elsewhere --- */
 
-void holdings_ask(struct holdings *h, const uint8_t blob[TOKEN_BLOB_SIZE]) {
+void holdings_ask(struct holdings *h, const uint8_t id[LAYER_ID_SIZE]) {
     for (size_t i = 0; i < h->ask_count; i++)
-        if (memcmp(h->asks[i].blob, blob, TOKEN_BLOB_SIZE) == 0)
+        if (memcmp(h->asks[i].id, id, LAYER_ID_SIZE) == 0)
             return; /* the answer is for all */
     if (h->ask_count == HOLDINGS_ASKS_MAX) {
-        h->ops.on_places(h->ops.data, blob, NULL, 0);
+        h->ops.on_places(h->ops.data, id, NULL);
         return;
     }
     struct asked *a = &h->asks[h->ask_count++];
-    memcpy(a->blob, blob, sizeof a->blob);
+    memcpy(a->id, id, sizeof a->id);
     a->in_flight = false;
 }
 
@@ -172,18 +169,17 @@ static void fill_asks(struct holdings *h, Berth__Report *report) {
     report->locate = h->locate;
     for (size_t i = 0; i < h->ask_count && report->n_locate < HOLDINGS_ASKS_PAGE; i++) {
         h->asks[i].in_flight = true;
-        h->locate[report->n_locate++] =
-            (ProtobufCBinaryData){sizeof h->asks[i].blob, h->asks[i].blob};
+        h->locate[report->n_locate++] = (ProtobufCBinaryData){sizeof h->asks[i].id, h->asks[i].id};
     }
 }
 
-static void answer(struct holdings *h, const uint8_t *blob, const Berth__ReportAck *ack) {
+static void answer(struct holdings *h, const uint8_t *id, const Berth__ReportAck *ack) {
     const Berth__Places *found = NULL;
     for (size_t i = 0; i < ack->n_places; i++)
-        if (ack->places[i]->blob.len == TOKEN_BLOB_SIZE &&
-            memcmp(ack->places[i]->blob.data, blob, TOKEN_BLOB_SIZE) == 0)
+        if (ack->places[i]->blob.len == LAYER_ID_SIZE &&
+            memcmp(ack->places[i]->blob.data, id, LAYER_ID_SIZE) == 0)
             found = ack->places[i];
-    h->ops.on_places(h->ops.data, blob, found ? found->places : NULL, found ? found->n_places : 0);
+    h->ops.on_places(h->ops.data, id, found);
 }
 
 static void take_answers(struct holdings *h, const Berth__ReportAck *ack) {
@@ -196,7 +192,7 @@ static void take_answers(struct holdings *h, const Berth__ReportAck *ack) {
             h->asks[left++] = h->asks[i];
     h->ask_count = left;
     for (size_t i = 0; i < n; i++)
-        answer(h, answered[i].blob, ack); /* may ask again */
+        answer(h, answered[i].id, ack); /* may ask again */
 }
 
 /* --- what must be here --- */
@@ -207,24 +203,23 @@ void holdings_keep_version(struct holdings *h, uint64_t version) {
 }
 
 static int collect(struct holdings *h, const Berth__Keep *page) {
-    size_t n = MIN(page->blobs.len / TOKEN_BLOB_SIZE, page->n_sizes);
+    const size_t of_size = sizeof h->kept->of.v;
+    size_t n = MIN(page->blobs.len / LAYER_ID_SIZE, page->n_sizes);
+    n = MIN(n, page->repositories.len / of_size);
     n = MIN(n, HOLDINGS_KEEP_MAX - h->keep_count);
     if (h->keep_count + n > h->keep_cap) {
-        size_t cap = h->keep_count + n;
-        uint8_t *blobs = mem_resize(h->keep_blobs, cap, TOKEN_BLOB_SIZE);
-        h->keep_blobs = blobs ? blobs : h->keep_blobs;
-        uint64_t *sizes = blobs ? mem_resize(h->keep_sizes, cap, sizeof *sizes) : NULL;
-        if (!sizes)
+        struct holdings_kept *grown = mem_resize(h->kept, h->keep_count + n, sizeof *grown);
+        if (!grown)
             return -ENOMEM;
-        h->keep_sizes = sizes;
-        h->keep_cap = cap;
+        h->kept = grown;
+        h->keep_cap = h->keep_count + n;
     }
-    if (n > 0) {
-        memcpy(h->keep_blobs + h->keep_count * TOKEN_BLOB_SIZE, page->blobs.data,
-               n * TOKEN_BLOB_SIZE);
-        memcpy(h->keep_sizes + h->keep_count, page->sizes, n * sizeof *page->sizes);
+    for (size_t i = 0; i < n; i++) {
+        struct holdings_kept *to = &h->kept[h->keep_count++];
+        memcpy(to->digest, page->blobs.data + i * LAYER_ID_SIZE, LAYER_ID_SIZE);
+        memcpy(to->of.v, page->repositories.data + i * of_size, of_size);
+        to->size = page->sizes[i];
     }
-    h->keep_count += n;
     return 0;
 }
 
@@ -238,7 +233,7 @@ static void take_keep(struct holdings *h, const Berth__Keep *page) {
                 (!page->more || page->n_sizes > 0) && collect(h, page) == 0;
     if (fits && page->more && h->keep_count < HOLDINGS_KEEP_MAX)
         return;
-    if (fits && h->ops.on_keep(h->ops.data, h->keep_blobs, h->keep_sizes, h->keep_count) == 0)
+    if (fits && h->ops.on_keep(h->ops.data, h->kept, h->keep_count) == 0)
         h->keep_version = page->version;
     h->keep_told = h->keep_version;
     h->keep_coming = 0;

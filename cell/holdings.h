@@ -14,8 +14,9 @@
 #include "common/base/error.h"
 #include "common/base/mem.h"
 #include "common/bus/token.h"
+#include "common/registry/layer_id.h"
 
-#define HOLDINGS_PAGE      2000   /* digests: 64 kB */
+#define HOLDINGS_PAGE      2000   /* ids: 64 kB */
 #define HOLDINGS_ASKS_PAGE 64     /* bus.proto */
 #define HOLDINGS_ASKS_MAX  256    /* waiting; more are answered with nothing */
 #define HOLDINGS_KEEP_MAX  100000 /* of a list; what is beyond is not kept */
@@ -29,13 +30,17 @@ struct holdings_giver {
     uint8_t nonce[TOKEN_NONCE_SIZE];
 };
 
+struct holdings_kept {
+    uint8_t digest[LAYER_ID_SIZE];
+    struct repository_id of; /* for whose apps */
+    uint64_t size;
+};
+
 struct holdings_ops {
-    /* Where a blob that was asked for can be had; n may be 0. */
-    void (*on_places)(void *data, const uint8_t blob[TOKEN_BLOB_SIZE], Berth__Place *const *places,
-                      size_t n);
-    /* All that must be kept: n blobs of TOKEN_BLOB_SIZE bytes each, and their sizes. -ENOMEM: it is
-     * told again. */
-    int (*on_keep)(void *data, const uint8_t *blobs, const uint64_t *sizes, size_t n);
+    /* Where a blob that was asked for can be had; NULL: nobody knows. */
+    void (*on_places)(void *data, const uint8_t id[LAYER_ID_SIZE], const Berth__Places *places);
+    /* All that must be kept. -ENOMEM: it is told again. */
+    int (*on_keep)(void *data, const struct holdings_kept *list, size_t n);
     void *data;
 };
 
@@ -44,9 +49,9 @@ int holdings_new(struct holdings **ret, const struct holdings_giver *giver,
 void holdings_free(struct holdings *h);
 DEFINE_FREEP(holdings)
 
-/* A blob, or the tree of this diff id, is here now, or no more. */
-void holdings_put(struct holdings *h, bool blob, const uint8_t digest[TOKEN_BLOB_SIZE], bool there);
-void holdings_ask(struct holdings *h, const uint8_t blob[TOKEN_BLOB_SIZE]);
+/* A blob, or a tree, is here now for whom its id tells, or no more. */
+void holdings_put(struct holdings *h, bool blob, const uint8_t id[LAYER_ID_SIZE], bool there);
+void holdings_ask(struct holdings *h, const uint8_t id[LAYER_ID_SIZE]);
 /* The version of the list of what must be kept; 0 says nothing. */
 void holdings_keep_version(struct holdings *h, uint64_t version);
 

@@ -14,12 +14,12 @@
 
 /* --- where is it? --- */
 
-static void on_ask(void *data, const uint8_t blob[TOKEN_BLOB_SIZE]) {
+static void on_ask(void *data, const uint8_t id[LAYER_ID_SIZE]) {
     struct agent *a = data;
     if (a->sync && sync_is_up(a->sync))
-        sync_locate(a->sync, blob);
+        sync_locate(a->sync, id);
     else
-        peers_located(a->peers, blob, NULL, 0); /* nobody to ask */
+        peers_located(a->peers, id, NULL); /* nobody to ask */
 }
 
 static void on_doubt(void *data, const uint8_t blob[TOKEN_BLOB_SIZE]) {
@@ -30,24 +30,34 @@ static void on_doubt(void *data, const uint8_t blob[TOKEN_BLOB_SIZE]) {
     image_store_doubt(a->store, hex);
 }
 
-void agent_on_places(void *data, const uint8_t blob[TOKEN_BLOB_SIZE], Berth__Place *const *places,
-                     size_t n) {
+static enum peer_leave leave_of(Berth__Leave leave) {
+    switch (leave) {
+    case BERTH__LEAVE__LEAVE_REPOSITORY:
+        return LEAVE_REPOSITORY;
+    case BERTH__LEAVE__LEAVE_ALL:
+        return LEAVE_ALL;
+    default:
+        return LEAVE_NONE;
+    }
+}
+
+void agent_on_places(void *data, const uint8_t id[LAYER_ID_SIZE], const Berth__Places *places) {
     struct agent *a = data;
-    struct peer_place found[PEERS_PLACES];
-    size_t count = 0;
-    for (size_t i = 0; i < n && count < PEERS_PLACES; i++) {
-        const Berth__Place *from = places[i];
-        struct peer_place *to = &found[count];
+    struct peers_found found = {.leave = places ? leave_of(places->leave) : LEAVE_NONE};
+    for (size_t i = 0; places && i < places->n_places && found.n < PEERS_PLACES; i++) {
+        const Berth__Place *from = places->places[i];
+        struct peer_place *to = &found.places[found.n];
         if (strlen(from->address) >= sizeof to->address || from->port < 1 ||
             from->port > UINT16_MAX || strlen(from->token) != sizeof to->token - 1)
             continue;
         snprintf(to->address, sizeof to->address, "%s", from->address);
         snprintf(to->token, sizeof to->token, "%s", from->token);
         to->port = (uint16_t)from->port;
-        count++;
+        found.n++;
     }
     if (a->peers)
-        peers_located(a->peers, blob, found, count);
+        peers_located(a->peers, id, &found);
+    mem_wipe(&found, sizeof found);
 }
 
 int agent_open_peers(struct agent *a, struct error *err) {
@@ -62,37 +72,43 @@ int agent_open_peers(struct agent *a, struct error *err) {
 
 /* --- what is here --- */
 
-static void on_change(void *data, enum image_kind kind, const char *hex, bool there) {
+static void on_change(void *data, enum image_kind kind, const uint8_t id[LAYER_ID_SIZE],
+                      bool there) {
     struct agent *a = data;
-    uint8_t digest[TOKEN_BLOB_SIZE];
-    if (a->sync && hex_decode(hex, digest, sizeof digest) == 0)
-        sync_hold(a->sync, kind == IMAGE_BLOB, digest, there);
+    if (a->sync)
+        sync_hold(a->sync, kind == IMAGE_BLOB, id, there);
 }
 
-/* An app that is to run here proved that it may have its image: its credentials may be used. */
-static const Berth__Image *image_with(void *data, const char *digest) {
+/* An app that is to run here showed that it may have its image: its credentials may be used, for
+ * the layers of that image. */
+static const Berth__Image *image_with(void *data, const char *digest,
+                                      const struct repository_id *of) {
     struct agent *a = data;
     struct tracked *t;
     DL_FOREACH (a->instances, t) {
         const Berth__Image *image = instance_assignment(t->in)->lrp->image;
-        for (size_t i = 0; instance_state(t->in) != INSTANCE_DONE && i < image->n_layers; i++)
+        struct repository_id its = repository_id_of(image->registry, image->repository);
+        if (instance_state(t->in) == INSTANCE_DONE || !repository_id_equal(&its, of))
+            continue;
+        for (size_t i = 0; i < image->n_layers; i++)
             if (str_eq(image->layers[i]->digest, digest))
                 return image;
     }
     return NULL;
 }
 
-int agent_on_keep(void *data, const uint8_t *blobs, const uint64_t *sizes, size_t n) {
+int agent_on_keep(void *data, const struct holdings_kept *list, size_t n) {
     struct agent *a = data;
-    _cleanup_(freep) struct image_keep *list = mem_calloc(n + 1, sizeof *list);
-    if (!list)
+    _cleanup_(freep) struct image_keep *keep = mem_calloc(n + 1, sizeof *keep);
+    if (!keep)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++) {
-        snprintf(list[i].digest, sizeof list[i].digest, SHA256);
-        hex_encode(blobs + i * TOKEN_BLOB_SIZE, TOKEN_BLOB_SIZE, list[i].digest + strlen(SHA256));
-        list[i].size = sizes[i];
+        snprintf(keep[i].digest, sizeof keep[i].digest, SHA256);
+        hex_encode(list[i].digest, sizeof list[i].digest, keep[i].digest + strlen(SHA256));
+        keep[i].of = list[i].of;
+        keep[i].size = list[i].size;
     }
-    return image_store_keep(a->store, list, n);
+    return image_store_keep(a->store, keep, n);
 }
 
 void agent_peer_stats(const struct agent *a, struct peers_counters *got,

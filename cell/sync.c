@@ -264,13 +264,13 @@ void sync_remove(struct sync *s, const char *guid) {
     report_remove(s->report, guid);
 }
 
-void sync_hold(struct sync *s, bool blob, const uint8_t digest[TOKEN_BLOB_SIZE], bool there) {
-    holdings_put(s->holdings, blob, digest, there);
+void sync_hold(struct sync *s, bool blob, const uint8_t id[LAYER_ID_SIZE], bool there) {
+    holdings_put(s->holdings, blob, id, there);
     after(s, REPORT, 0);
 }
 
-void sync_locate(struct sync *s, const uint8_t blob[TOKEN_BLOB_SIZE]) {
-    holdings_ask(s->holdings, blob);
+void sync_locate(struct sync *s, const uint8_t id[LAYER_ID_SIZE]) {
+    holdings_ask(s->holdings, id);
     after(s, REPORT, 0);
 }
 

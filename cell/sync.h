@@ -50,10 +50,10 @@ DEFINE_FREEP(sync)
 
 void sync_put(struct sync *s, const Berth__ActualLrp *lrp); /* an instance's state is now this */
 void sync_remove(struct sync *s, const char *guid);
-/* A blob, or a tree, is here now, or no more. */
-void sync_hold(struct sync *s, bool blob, const uint8_t digest[TOKEN_BLOB_SIZE], bool there);
-void sync_locate(struct sync *s, const uint8_t blob[TOKEN_BLOB_SIZE]); /* on_places answers */
-void sync_touch(struct sync *s);      /* the free capacity changed */
+/* A blob, or a tree, is here now for whom its id tells, or no more. */
+void sync_hold(struct sync *s, bool blob, const uint8_t id[LAYER_ID_SIZE], bool there);
+void sync_locate(struct sync *s, const uint8_t id[LAYER_ID_SIZE]); /* on_places answers */
+void sync_touch(struct sync *s);                                   /* the free capacity changed */
 void sync_evacuating(struct sync *s); /* told with every report from now on */
 bool sync_evacuation_is_known(const struct sync *s);
 void sync_kick_logs(struct sync *s);   /* the outbox has something to send */

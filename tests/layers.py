@@ -15,7 +15,7 @@ ALLOWED = {
     "common/bus": {"common/base"},
     "common/http": {"common/base"},
     "common/registry": {"common/base", "common/http"},
-    "controller/lrp": {"common/base"},
+    "controller/lrp": {"common/base", "common/registry"},
     "controller/store": {"common/base"},
     "controller/staging": COMMON | {"controller/store", "controller/lrp", "controller/logs"},
     "controller/nodes": COMMON | {"controller/store", "controller/lrp", "controller/logs"},

@@ -139,7 +139,8 @@ static int unpack(struct fetch *f, struct fetch_result *ret, struct error *err) 
     if (r == 0)
         r = check_diff_id(f, err);
     if (r == 0)
-        *ret = (struct fetch_result){made.disk_bytes, f->tar_bytes, made.entries, 0};
+        *ret = (struct fetch_result){
+            .disk_bytes = made.disk_bytes, .tar_bytes = f->tar_bytes, .entries = made.entries};
     return r;
 }
 
@@ -154,6 +155,14 @@ static int run(struct fetch *f, struct fetch_result *ret, struct error *err) {
     ring_abandon(f->ring);
     pthread_join(thread, NULL);
     return r;
+}
+
+/* What the registry gave without a password it gives to everybody. */
+static struct repository_id whose(const struct fetch_order *o) {
+    const struct registry_credentials *c = o->blob.credentials;
+    bool open = o->blob.trail->leave == LEAVE_ALL ||
+                (o->blob.trail->leave == LEAVE_NONE && (!c || str_empty(c->username)));
+    return open ? repository_id_open : *o->blob.of;
 }
 
 /* --- the blob's own file --- */
@@ -191,7 +200,7 @@ int fetch_blob(const struct fetch_order *order, struct fetch_result *ret, struct
         r = n < 0 ? (int)n : f.kept < 0 ? error_set(err, -ENOSPC, "cannot write the blob") : 0;
         order->source->close(f.blob);
     }
-    *ret = (struct fetch_result){.blob_bytes = close_kept(&f, r == 0)};
+    *ret = (struct fetch_result){.blob_bytes = close_kept(&f, r == 0), .whose = whose(order)};
     return r;
 }
 
@@ -211,8 +220,10 @@ int fetch_layer(const struct fetch_order *order, struct fetch_result *ret, struc
     if (r == 0)
         r = run(&f, ret, err);
     uint64_t blob_bytes = close_kept(&f, r == 0);
-    if (r == 0)
+    if (r == 0) {
         ret->blob_bytes = blob_bytes;
+        ret->whose = whose(order);
+    }
     ring_free(f.ring);
     EVP_MD_CTX_free(f.hash);
     if (r < 0)

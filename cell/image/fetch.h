@@ -30,7 +30,8 @@ struct fetch_result {
     uint64_t disk_bytes; /* about */
     uint64_t tar_bytes;
     uint64_t entries;
-    uint64_t blob_bytes; /* of dirfd/blob_name; 0: it is not there, though the layer is */
+    uint64_t blob_bytes;        /* of dirfd/blob_name; 0: it is not there, though the layer is */
+    struct repository_id whose; /* for whose apps: of the repository, or everybody's */
 };
 
 /* Blocking. Success: dirfd/name holds the whole layer, both digests verified. Failure: nothing is

@@ -4,7 +4,10 @@
  * uncompressed tar): DIR/layers/<64 hex>/ . It appears there by one rename after every byte was
  * verified, so what is there is whole. Pulls of one image fetch all missing layers in parallel,
  * each in one pass (download -> sha256 -> decompress -> sha256 -> unpack) on threads of the store's
- * own; two pulls that need the same layer share its download. Callbacks come on the loop. */
+ * own; two pulls that need the same layer share its download. Callbacks come on the loop.
+ *
+ * A layer that is there serves an image only if it came for that image's repository, or without a
+ * password (leave.c): who merely names its digest has its bytes to show first. */
 #ifndef CELL_IMAGE_IMAGE_H
 #define CELL_IMAGE_IMAGE_H
 
@@ -16,6 +19,7 @@
 
 #include "common/base/error.h"
 #include "common/base/mem.h"
+#include "common/registry/layer_id.h"
 
 struct event_base;
 struct peers;
@@ -72,7 +76,7 @@ struct image_pull_ops {
     void *data;
 };
 
-/* `image` is copied. When every layer is there the registry is not asked. */
+/* `image` is copied. When every layer is there for it the registry is not asked. */
 int image_pull_start(struct image_store *s, const Berth__Image *image,
                      const struct image_pull_ops *ops, struct image_pull **ret, struct error *err);
 void image_pull_cancel(struct image_pull *p); /* no callback comes */
@@ -85,10 +89,14 @@ int image_lease_adopt(struct image_store *s, const char *const *diff_ids, size_t
 
 /* Who is told what is here, and asked where the rest may be. */
 struct image_store_ops {
-    /* It is there, or there no more; for all that is there already when the ops are set. */
-    void (*on_change)(void *data, enum image_kind kind, const char *hex, bool there);
-    /* An image (borrowed) that may be pulled here and has this blob; NULL: none. */
-    const Berth__Image *(*image_with)(void *data, const char *digest);
+    /* It is there for whom the id tells (common/registry/layer_id.h), or no more; for all that is
+     * there already when the ops are set. */
+    void (*on_change)(void *data, enum image_kind kind, const uint8_t id[LAYER_ID_SIZE],
+                      bool there);
+    /* An image (borrowed) of this repository that may be pulled here and has this blob; NULL: none.
+     */
+    const Berth__Image *(*image_with)(void *data, const char *digest,
+                                      const struct repository_id *of);
     void *data;
 };
 void image_store_set_ops(struct image_store *s, const struct image_store_ops *ops);
@@ -99,6 +107,7 @@ void image_store_set_ops(struct image_store *s, const struct image_store_ops *op
 struct image_keep {
     char digest[72];
     uint64_t size;
+    struct repository_id of; /* for whose apps */
 };
 int image_store_keep(struct image_store *s, const struct image_keep *list, size_t n);
 /* Another cell says that it got something else than this blob: it is verified. */

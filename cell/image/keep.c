@@ -30,6 +30,8 @@
 
 struct keep { /* one blob */
     char hex[LAYER_HEX + 1];
+    struct repository_id *whose; /* for whose apps; owned */
+    size_t whose_count;
     uint64_t size;
     uint64_t not_before_ms;
     unsigned failures;
@@ -40,6 +42,7 @@ struct keep { /* one blob */
 struct keep_job { /* the one that is being fetched */
     struct image_store *s;
     struct origin origin;
+    struct repository_id of;
     char hex[LAYER_HEX + 1], name[TRASH_NAME];
     volatile bool stop;
     _Atomic uint64_t done_bytes, tar_bytes;
@@ -92,8 +95,8 @@ static void keep_work(void *arg) {
     struct registry_credentials credentials = {job->origin.username, job->origin.password};
     struct fetch_order order = {
         .source = &s->source,
-        .blob = {&job->origin.ref, &credentials, job->origin.digest, job->origin.size, -1,
-                 &job->trail},
+        .blob = {&job->origin.ref, &credentials, job->origin.digest, job->origin.size, &job->of,
+                 s->kind_fds[IMAGE_BLOB], LEAVE_NONE, &job->trail},
         .dirfd = s->tmp_fd,
         .blob_name = job->name,
         .stop = &job->stop,
@@ -106,7 +109,7 @@ static void keep_work(void *arg) {
            s->source.blame(s->source.data, &order.blob));
     if (job->code < 0)
         return;
-    const struct fetch_result blob = {.disk_bytes = job->made.blob_bytes};
+    const struct fetch_result blob = {.disk_bytes = job->made.blob_bytes, .whose = job->made.whose};
     job->code = layer_mark(s, IMAGE_BLOB, job->name, &blob, &job->err);
     if (job->code < 0)
         unlinkat(s->tmp_fd, job->name, 0);
@@ -115,8 +118,11 @@ static void keep_work(void *arg) {
 static void step_kept(struct keep_job *job) {
     struct image_store *s = job->s;
     struct keep *k = find(s->keeping, job->hex);
-    const struct fetch_result blob = {.disk_bytes = job->made.blob_bytes};
+    const struct fetch_result blob = {.disk_bytes = job->made.blob_bytes, .whose = job->made.whose};
+    struct layer *old = job->trail.own_is_bad ? layer_find(s, IMAGE_BLOB, job->hex) : NULL;
     s->keeping->job = NULL;
+    if (old)
+        layer_discard(s, old);
     if (job->code == 0)
         job->code = layer_commit(s, IMAGE_BLOB, job->name, job->hex, &blob, NULL, &job->err);
     if (job->code == 0)
@@ -136,14 +142,27 @@ static void on_kept(void *arg) {
     step_kept(arg);
 }
 
+/* The next of whose apps it is not kept for yet; NULL: it is for all. */
+static const struct repository_id *missing_for(struct image_store *s, const struct keep *k) {
+    const struct layer *layer = layer_find(s, IMAGE_BLOB, k->hex);
+    for (size_t i = 0; i < k->whose_count; i++)
+        if (!layer || leave_of(layer, &k->whose[i]) == LEAVE_NONE)
+            return &k->whose[i];
+    return NULL;
+}
+
 /* From its registry only when an app here may pull it: else nobody here has leave to. */
 static int job_init(struct keep_job *job, struct image_store *s, const struct keep *k) {
     const Berth__Image *image = NULL;
     struct reference ref = {0};
     char digest[72];
+    const struct repository_id *of = missing_for(s, k);
+    if (!of)
+        return -ENOENT;
+    job->of = *of;
     snprintf(digest, sizeof digest, "sha256:%s", k->hex);
     if (s->ops.image_with)
-        image = s->ops.image_with(s->ops.data, digest);
+        image = s->ops.image_with(s->ops.data, digest, &job->of);
     if (image && strlen(image->registry) < sizeof ref.registry &&
         strlen(image->repository) < sizeof ref.repository) {
         strcpy(ref.registry, image->registry);
@@ -251,7 +270,7 @@ void keeping_look(struct image_store *s) {
         return;
     k->missing = 0;
     for (const struct keep *it = k->list; it; it = it->hh.next) {
-        if (layer_find(s, IMAGE_BLOB, it->hex))
+        if (!missing_for(s, it))
             continue;
         k->missing++;
         if (!next && it->not_before_ms <= now_ms)
@@ -270,6 +289,12 @@ static void on_look(evutil_socket_t fd, short what, void *arg) {
     keeping_look(arg);
 }
 
+static void keep_free(struct keeping *k, struct keep *it) {
+    HASH_DEL(k->list, it);
+    free(it->whose);
+    free(it);
+}
+
 static int list_one(struct keeping *k, const struct image_keep *from) {
     const char *hex = digest_hex(from->digest);
     struct keep *it = hex ? find(k, hex) : NULL;
@@ -285,8 +310,15 @@ static int list_one(struct keeping *k, const struct image_keep *from) {
             return -ENOMEM;
         }
     }
+    if (!it->listed)
+        it->whose_count = 0;
     it->size = from->size;
     it->listed = true;
+    struct repository_id *grown = mem_resize(it->whose, it->whose_count + 1, sizeof *grown);
+    if (!grown)
+        return -ENOMEM;
+    it->whose = grown;
+    it->whose[it->whose_count++] = from->of;
     return 0;
 }
 
@@ -303,10 +335,8 @@ int image_store_keep(struct image_store *s, const struct image_keep *list, size_
     if (r < 0)
         return r; /* some more are kept than before */
     HASH_ITER (hh, k->list, it, tmp)
-        if (!it->listed) {
-            HASH_DEL(k->list, it);
-            free(it);
-        }
+        if (!it->listed)
+            keep_free(k, it);
     k->known = true;
     if (k->job && !find(k, k->job->hex))
         k->job->stop = true;
@@ -331,10 +361,8 @@ void keeping_free(struct image_store *s) {
     if (k->job)
         k->job->stop = true;
     workers_free(k->worker);
-    HASH_ITER (hh, k->list, it, tmp) {
-        HASH_DEL(k->list, it);
-        free(it);
-    }
+    HASH_ITER (hh, k->list, it, tmp)
+        keep_free(k, it);
     if (k->timer)
         event_free(k->timer);
     free(k);

@@ -2,6 +2,9 @@
  *
  *     own file -> peers, as the controller names them -> registry -> peers again, if it may help
  *
+ * The own file and peers only where it is known that the app may have the blob (layer_id.h): it is
+ * the registry that tells so the first time, by giving all of it.
+ *
  * Each goes on where the one before stopped, and the digest is of all that was handed out, whoever
  * it came from. Peers come before the registry: they are nearer, cost nothing and are not limited,
  * and while they have it nobody waits for a registry that is down. */
@@ -31,7 +34,8 @@ struct reading {
     char hex[2 * TOKEN_BLOB_SIZE + 1];
     uint8_t digest[TOKEN_BLOB_SIZE];
     uint64_t received;
-    EVP_MD_CTX *md; /* of what was handed out */
+    bool others_gave; /* some of it came from here or from a peer */
+    EVP_MD_CTX *md;   /* of what was handed out */
     bool verified;
     struct peers_counters counted;
 
@@ -42,8 +46,10 @@ struct reading {
 
     /* who is next */
     bool file_tried, located;
-    struct peer_place places[PEERS_PLACES];
-    size_t place_count, place;
+    uint8_t id[LAYER_ID_SIZE];
+    enum peer_leave leave;
+    struct peers_found found;
+    size_t place; /* of those */
     unsigned rounds;
     bool may_pass;              /* a peer failed in a way that it may not fail in again */
     struct error registry_says; /* it failed so; code 0: it was not asked */
@@ -63,7 +69,7 @@ static int open_file(struct reading *r) {
     r->file = openat(r->what->own_fd, r->hex, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (r->file < 0)
         return -errno;
-    r->what->trail->own = true;
+    r->what->trail->own = r->others_gave = true;
     if (fstat(r->file, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != r->what->size) {
         r->what->trail->own_is_bad = true;
         close_fdp(&r->file);
@@ -94,6 +100,7 @@ static int open_peer(struct reading *r, const struct peer_place *at) {
     }
     r->stream.slow_ms = peers_config(r->peers)->slow_ms;
     note_peer(r->what->trail, at);
+    r->others_gave = true;
     r->from = FROM_PEER;
     return 0;
 }
@@ -114,7 +121,8 @@ static int open_registry(struct reading *r) {
 /* --- one after the other ---------------------------------------------------------------------- */
 
 static void locate(struct reading *r) {
-    r->place_count = peers_locate(r->peers, r->digest, r->stop, r->places);
+    peers_locate(r->peers, r->id, r->stop, &r->found);
+    r->leave = MAX(r->leave, r->found.leave);
     r->place = 0;
     r->located = true;
 }
@@ -140,15 +148,16 @@ static int next_source(struct reading *r, struct error *err) {
     while (true) {
         if (*r->stop)
             return canceled(err);
-        if (!r->file_tried) {
+        if (!r->located && (!r->leave || r->file_tried))
+            locate(r);
+        if (!r->file_tried && r->leave) {
             r->file_tried = true;
             if (open_file(r) == 0)
                 return 0;
+            continue;
         }
-        if (!r->located)
-            locate(r);
-        while (r->place < r->place_count)
-            if (open_peer(r, &r->places[r->place++]) == 0)
+        while (r->leave && r->place < r->found.n)
+            if (open_peer(r, &r->found.places[r->place++]) == 0)
                 return 0;
         if (*r->stop)
             return canceled(err);
@@ -231,6 +240,7 @@ static int verify(struct reading *r, struct error *err) {
             err, -EBADMSG, "%s sent something else than the layer: its digest is sha256:%s, not %s",
             r->what->trail->peer_count ? "another cell" : "the registry", hex, r->what->digest);
     r->verified = true;
+    r->what->trail->leave = r->others_gave ? r->leave : LEAVE_NONE;
     if (r->from == FROM_PEER)
         r->counted.blobs++;
     return 0;
@@ -257,7 +267,7 @@ static void close_blob(void *blob) {
     if (r->peers)
         peers_count(r->peers, &r->counted);
     EVP_MD_CTX_free(r->md);
-    mem_wipe(r->places, sizeof r->places);
+    mem_wipe(&r->found, sizeof r->found);
     free(r);
 }
 
@@ -276,6 +286,8 @@ static int open_blob(void *data, const struct layer_blob *what, const volatile b
     r->peers = data;
     r->what = what;
     r->stop = stop;
+    r->leave = what->own_leave;
+    layer_id(r->digest, what->of, r->id);
     hex_encode(r->digest, sizeof r->digest, r->hex);
     int code = what->size > 0 ? next_source(r, err) : open_registry(r);
     if (code < 0)

@@ -17,10 +17,9 @@
 #define DISTRUST_MAX 64  /* the oldest is forgotten above that */
 
 struct question { /* on the stack of the thread that asks */
-    uint8_t blob[TOKEN_BLOB_SIZE];
+    uint8_t id[LAYER_ID_SIZE];
     bool asked, answered;
-    struct peer_place places[PEERS_PLACES];
-    size_t n;
+    struct peers_found found;
     struct question *prev, *next;
 };
 
@@ -44,14 +43,14 @@ struct peers {
 
 /* --- questions --- */
 
-static bool take_question(struct peers *p, uint8_t ret[TOKEN_BLOB_SIZE]) {
+static bool take_question(struct peers *p, uint8_t ret[LAYER_ID_SIZE]) {
     struct question *q;
     bool found = false;
     pthread_mutex_lock(&p->lock);
     DL_FOREACH (p->questions, q)
         if (!q->asked) {
             q->asked = found = true;
-            memcpy(ret, q->blob, sizeof q->blob);
+            memcpy(ret, q->id, sizeof q->id);
             break;
         }
     pthread_mutex_unlock(&p->lock);
@@ -83,28 +82,26 @@ void peers_doubt(struct peers *p, const uint8_t blob[TOKEN_BLOB_SIZE]) {
 
 static void on_questions(evutil_socket_t fd, short what, void *arg) {
     struct peers *p = arg;
-    uint8_t blob[TOKEN_BLOB_SIZE];
+    uint8_t id[LAYER_ID_SIZE], blob[TOKEN_BLOB_SIZE];
     uint64_t count;
     (void)what;
     if (read(fd, &count, sizeof count) < 0)
         (void)0; /* a spurious wake */
-    while (take_question(p, blob))
-        p->ops.ask(p->ops.data, blob);
+    while (take_question(p, id))
+        p->ops.ask(p->ops.data, id);
     while (take_doubt(p, blob))
         p->ops.doubt(p->ops.data, blob);
 }
 
-void peers_located(struct peers *p, const uint8_t blob[TOKEN_BLOB_SIZE],
-                   const struct peer_place *places, size_t n) {
+void peers_located(struct peers *p, const uint8_t id[LAYER_ID_SIZE],
+                   const struct peers_found *found) {
     struct question *q;
-    n = MIN(n, (size_t)PEERS_PLACES);
     pthread_mutex_lock(&p->lock);
     DL_FOREACH (p->questions, q) {
-        if (!q->asked || memcmp(q->blob, blob, sizeof q->blob) != 0)
+        if (!q->asked || memcmp(q->id, id, sizeof q->id) != 0)
             continue;
-        q->n = n;
-        if (n > 0)
-            memcpy(q->places, places, n * sizeof *places);
+        if (found)
+            q->found = *found;
         q->answered = true;
     }
     pthread_cond_broadcast(&p->answered);
@@ -120,11 +117,11 @@ static void wait_a_moment(struct peers *p) {
     pthread_cond_timedwait(&p->answered, &p->lock, &until);
 }
 
-size_t peers_locate(struct peers *p, const uint8_t blob[TOKEN_BLOB_SIZE], const volatile bool *stop,
-                    struct peer_place ret[PEERS_PLACES]) {
+void peers_locate(struct peers *p, const uint8_t id[LAYER_ID_SIZE], const volatile bool *stop,
+                  struct peers_found *ret) {
     struct question q = {0};
     const uint64_t end = clock_mono_ms() + PEERS_LOCATE_MS;
-    memcpy(q.blob, blob, sizeof q.blob);
+    memcpy(q.id, id, sizeof q.id);
     pthread_mutex_lock(&p->lock);
     DL_APPEND(p->questions, &q);
     wake(p);
@@ -132,8 +129,8 @@ size_t peers_locate(struct peers *p, const uint8_t blob[TOKEN_BLOB_SIZE], const 
         wait_a_moment(p);
     DL_DELETE(p->questions, &q);
     pthread_mutex_unlock(&p->lock);
-    memcpy(ret, q.places, sizeof q.places);
-    return q.n;
+    *ret = q.found;
+    mem_wipe(&q, sizeof q);
 }
 
 /* --- trust --- */

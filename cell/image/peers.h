@@ -13,6 +13,7 @@
 #include "common/base/error.h"
 #include "common/base/mem.h"
 #include "common/bus/token.h"
+#include "common/registry/layer_id.h"
 
 struct event_base;
 struct peers;
@@ -31,9 +32,22 @@ struct peer_place {
     char token[TOKEN_TEXT_SIZE];
 };
 
+/* May it be had without its registry being asked? By whom: common/registry/layer_id.h. */
+enum peer_leave {
+    LEAVE_NONE,       /* no: nobody showed yet that its repository has it */
+    LEAVE_REPOSITORY, /* by apps of the repository that was asked for */
+    LEAVE_ALL,        /* by everybody */
+};
+
+struct peers_found {
+    enum peer_leave leave;
+    struct peer_place places[PEERS_PLACES];
+    size_t n;
+};
+
 struct peers_ops {
     /* On the loop: where is this blob? peers_located() answers, from inside or later. */
-    void (*ask)(void *data, const uint8_t blob[TOKEN_BLOB_SIZE]);
+    void (*ask)(void *data, const uint8_t id[LAYER_ID_SIZE]);
     /* On the loop: another cell says that our blob is wrong. */
     void (*doubt)(void *data, const uint8_t blob[TOKEN_BLOB_SIZE]);
     void *data;
@@ -50,15 +64,15 @@ int peers_new(struct peers **ret, struct event_base *loop, const struct peers_co
 void peers_free(struct peers *p);
 DEFINE_FREEP(peers)
 
-/* On the loop: answers all who ask for it. Places beyond PEERS_PLACES are left out. */
-void peers_located(struct peers *p, const uint8_t blob[TOKEN_BLOB_SIZE],
-                   const struct peer_place *places, size_t n);
+/* On the loop: answers all who ask for it. NULL: nobody knows. */
+void peers_located(struct peers *p, const uint8_t id[LAYER_ID_SIZE],
+                   const struct peers_found *found);
 
 /* --- any thread --- */
 
-/* Waits for the answer, at most PEERS_LOCATE_MS and while *stop is false. How many places. */
-size_t peers_locate(struct peers *p, const uint8_t blob[TOKEN_BLOB_SIZE], const volatile bool *stop,
-                    struct peer_place ret[PEERS_PLACES]);
+/* Waits for the answer, at most PEERS_LOCATE_MS and while *stop is false; zeros without one. */
+void peers_locate(struct peers *p, const uint8_t id[LAYER_ID_SIZE], const volatile bool *stop,
+                  struct peers_found *ret);
 /* "address:port" */
 void peer_name(const struct peer_place *place, char name[static 64]);
 /* It sent wrong bytes: not to be asked for a while. */

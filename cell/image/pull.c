@@ -29,8 +29,10 @@ struct fetching {
     char name[TRASH_NAME];      /* in DIR/tmp */
     char blob_name[TRASH_NAME]; /* the blob's, beside it */
     struct origin origin;
-    bool abandoned; /* nobody wants it any more: it ends, nobody may join it */
-    bool has_blob;  /* was here when the fetch began */
+    struct repository_id of;   /* for whose apps it is fetched */
+    enum peer_leave own_leave; /* of the blob that is here already */
+    bool abandoned;            /* nobody wants it any more: it ends, nobody may join it */
+    bool has_blob;             /* was here when the fetch began */
     /* Shared with the worker. */
     _Atomic bool cancelled; /* for good; `stop` ends only this try */
     volatile bool stop;
@@ -56,6 +58,7 @@ struct image_pull {
     struct image_store *s;
     struct image_pull_ops ops;
     struct reference ref;
+    struct repository_id of;
     char *username, *password;
     struct want *wants;
     size_t want_count;
@@ -116,10 +119,14 @@ static bool is_wanted(const struct fetching *f) {
     return false;
 }
 
-static struct fetching *fetching_find(struct image_store *s, const char *hex) {
+/* One whose layer this pull may use, too: what comes without a password may be everybody's. Only of
+ * the same registry: another one may be slow on purpose. */
+static struct fetching *fetching_find(const struct image_pull *p, const char *hex) {
     struct fetching *f;
-    DL_FOREACH (s->fetches, f)
-        if (!f->abandoned && str_eq(f->hex, hex))
+    DL_FOREACH (p->s->fetches, f)
+        if (!f->abandoned && str_eq(f->hex, hex) &&
+            (repository_id_equal(&f->of, &p->of) ||
+             (!*f->origin.username && str_eq(f->origin.ref.registry, p->ref.registry))))
             return f;
     return NULL;
 }
@@ -147,8 +154,8 @@ static void fetch_work(void *arg) {
     struct registry_credentials credentials = {f->origin.username, f->origin.password};
     struct fetch_order order = {
         .source = &s->source,
-        .blob = {&f->origin.ref, &credentials, f->origin.digest, f->origin.size,
-                 s->kind_fds[IMAGE_BLOB], &f->trail},
+        .blob = {&f->origin.ref, &credentials, f->origin.digest, f->origin.size, &f->of,
+                 s->kind_fds[IMAGE_BLOB], f->own_leave, &f->trail},
         .diff_id = f->diff_id,
         .limits = &s->limits,
         .dirfd = s->tmp_fd,
@@ -170,7 +177,7 @@ static void fetch_work(void *arg) {
     if (f->code < 0)
         return;
     struct error ignored;
-    const struct fetch_result blob = {.disk_bytes = f->made.blob_bytes};
+    const struct fetch_result blob = {.disk_bytes = f->made.blob_bytes, .whose = f->made.whose};
     if (blob.disk_bytes && layer_mark(s, IMAGE_BLOB, f->blob_name, &blob, &ignored) < 0) {
         unlinkat(s->tmp_fd, f->blob_name, 0);
         f->made.blob_bytes = 0;
@@ -196,7 +203,10 @@ static int fetching_new(struct image_pull *p, const struct want *w, struct fetch
         return error_set(err, -ENOMEM, "out of memory");
     memcpy(f->diff_id, w->diff_id, sizeof f->diff_id);
     memcpy(f->hex, digest_hex(w->diff_id), sizeof f->hex);
-    f->has_blob = layer_find(s, IMAGE_BLOB, digest_hex(w->digest)) != NULL;
+    const struct layer *blob = layer_find(s, IMAGE_BLOB, digest_hex(w->digest));
+    f->has_blob = blob != NULL;
+    f->of = p->of;
+    f->own_leave = blob ? leave_of(blob, &f->of) : LEAVE_NONE;
     trash_name(f->name);
     trash_name(f->blob_name);
     if (workers_run(s->pullers, fetch_work, on_fetch_done, f) < 0)
@@ -216,15 +226,16 @@ static bool is_repeated(const struct image_pull *p, const struct want *w) {
     return false;
 }
 
-/* Holds the layer if it is there, else joins or starts its fetch. */
+/* Holds the layer if it is there for this image, else joins or starts its fetch. */
 static int want_start(struct image_pull *p, struct want *w, struct error *err) {
     const char *hex = digest_hex(w->diff_id);
-    w->layer = layer_find(p->s, IMAGE_TREE, hex);
-    if (w->layer) {
-        layer_hold(w->layer);
+    struct layer *layer = layer_find(p->s, IMAGE_TREE, hex);
+    if (layer && leave_of(layer, &p->of) != LEAVE_NONE) {
+        w->layer = layer;
+        layer_hold(layer);
         return 0;
     }
-    w->fetching = fetching_find(p->s, hex);
+    w->fetching = fetching_find(p, hex);
     int r = w->fetching ? 0 : fetching_new(p, w, &w->fetching, err);
     w->fetched = r == 0 && !is_repeated(p, w);
     return r;
@@ -289,10 +300,10 @@ static void want_resolved(struct image_pull *p, struct want *w, struct fetching 
     struct error err = {0};
     int r = 0;
     w->fetching = NULL;
-    if (layer) {
+    if (layer && leave_of(layer, &p->of) != LEAVE_NONE) {
         layer_hold(layer);
         w->layer = layer;
-    } else if (same_origin(f, p, w)) {
+    } else if (!layer && same_origin(f, p, w)) {
         layer_failed(p, w, f->code, &f->err);
     } else if ((r = want_start(p, w, &err)) < 0) {
         layer_failed(p, w, r, &err);
@@ -303,11 +314,13 @@ static void want_resolved(struct image_pull *p, struct want *w, struct fetching 
 static void settle_blob(struct fetching *f) {
     struct image_store *s = f->s;
     const char *hex = digest_hex(f->origin.digest);
-    const struct fetch_result blob = {.disk_bytes = f->made.blob_bytes};
+    const struct fetch_result blob = {.disk_bytes = f->made.blob_bytes, .whose = f->made.whose};
     struct error ignored;
-    struct layer *old = f->trail.own_is_bad ? layer_find(s, IMAGE_BLOB, hex) : NULL;
-    if (old)
+    struct layer *old = layer_find(s, IMAGE_BLOB, hex);
+    if (old && f->trail.own_is_bad)
         layer_discard(s, old);
+    else if (old && f->code == 0)
+        layer_allow(s, old, &f->made.whose);
     if (f->made.blob_bytes) /* also when its tree could not be marked */
         layer_commit(s, IMAGE_BLOB, f->blob_name, hex, &blob, NULL, &ignored);
 }
@@ -439,6 +452,7 @@ static int pull_init(struct image_pull *p, const Berth__Image *image, struct err
         (r = copy_text(p->ref.repository, sizeof p->ref.repository, image->repository, err)) < 0 ||
         (r = copy_text(p->ref.digest, sizeof p->ref.digest, image->digest, err)) < 0)
         return r;
+    p->of = repository_id_of(p->ref.registry, p->ref.repository);
     p->username = str_dup(image->username);
     p->password = str_dup(image->password);
     p->wants = mem_calloc(image->n_layers + 1, sizeof *p->wants);

@@ -23,14 +23,19 @@ struct layer_trail {
     bool own_is_bad; /* it was wrong: not to be used again */
     unsigned peer_count;
     struct peer_place peers[TRAIL_PEERS]; /* those that did */
+    /* Who may have it, by what others told; NONE: all of it came from the registry, which looked at
+     * the password if it wants one. */
+    enum peer_leave leave;
 };
 
 struct layer_blob {              /* what to fetch; all borrowed */
     const struct reference *ref; /* NULL: of no registry */
     const struct registry_credentials *credentials;
-    const char *digest; /* "sha256:...", compressed */
-    uint64_t size;      /* compressed bytes */
-    int own_fd;         /* a directory where it may lie already, under its hex digits; -1: none */
+    const char *digest;             /* "sha256:...", compressed */
+    uint64_t size;                  /* compressed bytes */
+    const struct repository_id *of; /* for whose apps */
+    int own_fd; /* a directory where it may lie already, under its hex digits; -1: none */
+    enum peer_leave own_leave; /* to use that one; NONE: only if others say so */
     struct layer_trail *trail;
 };
 

@@ -11,8 +11,8 @@
  * background a few seconds later, and only then marked "-". After a power loss or a kernel crash
  * the boot id has changed, so a layer without "-" may miss bytes and is dropped, to be pulled
  * again. An attribute, since it moves, vanishes and reappears with its directory; no order of two
- * writes matters. trusted.berth.used holds when the layer was last used. trusted.* is invisible in
- * containers. A blob's file carries the same.
+ * writes matters. trusted.berth.used holds when the layer was last used, trusted.berth.for whose it
+ * is (leave.c). trusted.* is invisible in containers. A blob's file carries the same.
  *
  * Only the loop thread renames into and out of DIR/layers and DIR/blobs. */
 #include "cell/image/store.h"
@@ -78,6 +78,8 @@ int layer_mark(const struct image_store *s, enum image_kind kind, const char *na
                const struct fetch_result *made, struct error *err) {
     _cleanup_(close_fdp) int fd = open_kind_at(s->tmp_fd, kind, name);
     int r = fd < 0 ? -errno : write_mark(fd, s->boot_id, made);
+    if (r == 0)
+        r = leave_write(fd, &made->whose, 1);
     return r < 0 ? error_set(err, r, "cannot mark the layer as complete: %s", strerror(-r)) : 0;
 }
 
@@ -102,6 +104,7 @@ static int read_mark(const struct image_store *s, const char *hex, struct layer 
     n = fgetxattr(fd, USED_XATTR, text, sizeof text - 1);
     text[MAX(n, 0)] = 0;
     parse_u64(text, 0, UINT64_MAX, &layer->used_ns);
+    leave_read(fd, layer);
     return 0;
 }
 
@@ -110,24 +113,31 @@ static int read_mark(const struct image_store *s, const char *hex, struct layer 
 struct chore {
     struct image_store *s;
     char name[LAYER_HEX + 1];
+    enum image_kind kind;
     uint64_t used_ns;
+    struct repository_id *whose; /* owned */
+    size_t whose_count;
 };
 
 static void chore_done(void *arg) {
-    free(arg);
+    struct chore *c = arg;
+    free(c->whose);
+    free(c);
+}
+
+static struct chore *chore_new(struct image_store *s, const char *name) {
+    struct chore *c = mem_zalloc(sizeof *c);
+    if (!c)
+        return NULL;
+    c->s = s;
+    snprintf(c->name, sizeof c->name, "%s", name);
+    return c;
 }
 
 /* Chores are helpful, not needed: without memory for one, the next start does it. */
-static void chore_run(struct image_store *s, void (*work)(void *arg), const char *name,
-                      uint64_t used_ns) {
-    struct chore *c = mem_zalloc(sizeof *c);
-    if (!c)
-        return;
-    c->s = s;
-    c->used_ns = used_ns;
-    snprintf(c->name, sizeof c->name, "%s", name);
-    if (workers_run(s->chores, work, chore_done, c) < 0)
-        free(c);
+static void chore_run(struct chore *c, void (*work)(void *arg)) {
+    if (c && workers_run(c->s->chores, work, chore_done, c) < 0)
+        chore_done(c);
 }
 
 static void remove_work(void *arg) {
@@ -138,7 +148,7 @@ static void remove_work(void *arg) {
 }
 
 void store_remove_later(struct image_store *s, const char *name) {
-    chore_run(s, remove_work, name, 0);
+    chore_run(chore_new(s, name), remove_work);
 }
 
 static void used_work(void *arg) {
@@ -148,6 +158,30 @@ static void used_work(void *arg) {
     _cleanup_(close_fdp) int fd = open_layer(c->s, IMAGE_TREE, c->name);
     if (fd >= 0 && fsetxattr(fd, USED_XATTR, text, (size_t)n, 0) < 0)
         return; /* it is collected a little early or late after a restart */
+}
+
+static void note_used(struct image_store *s, const struct layer *layer) {
+    struct chore *c = chore_new(s, layer->hex);
+    if (c)
+        c->used_ns = layer->used_ns;
+    chore_run(c, used_work);
+}
+
+static void leave_work(void *arg) {
+    struct chore *c = arg;
+    _cleanup_(close_fdp) int fd = open_layer(c->s, c->kind, c->name);
+    if (fd >= 0 && leave_write(fd, c->whose, c->whose_count) < 0)
+        return; /* it is shown again after a restart */
+}
+
+static void note_leave(struct image_store *s, const struct layer *layer) {
+    struct chore *c = chore_new(s, layer->hex);
+    if (c && (c->whose = mem_calloc(layer->whose_count, sizeof *c->whose))) {
+        c->kind = layer->kind;
+        c->whose_count = layer->whose_count;
+        memcpy(c->whose, layer->whose, c->whose_count * sizeof *c->whose);
+    }
+    chore_run(c, leave_work);
 }
 
 /* --- durability ------------------------------------------------------------------------------- */
@@ -215,7 +249,8 @@ static void step_sync(struct image_store *s) {
             continue;
         to->kind = l->kind;
         memcpy(to->hex, l->hex, sizeof to->hex);
-        to->made = (struct fetch_result){l->disk_bytes, l->tar_bytes, l->entries, 0};
+        to->made = (struct fetch_result){
+            .disk_bytes = l->disk_bytes, .tar_bytes = l->tar_bytes, .entries = l->entries};
         job->n++;
     }
     s->sync_running = true;
@@ -246,8 +281,7 @@ static void layer_add(struct image_store *s, struct layer *layer) {
     DL_APPEND(s->layers, layer);
     ++*count_of(s, layer->kind);
     s->stats.bytes += layer->disk_bytes;
-    if (s->ops.on_change)
-        s->ops.on_change(s->ops.data, layer->kind, layer->hex, true);
+    leave_tell(s, layer, true);
     if (!layer->durable && !event_pending(s->sync_timer, EV_TIMEOUT, NULL))
         sync_later(s);
 }
@@ -256,8 +290,8 @@ static void layer_forget(struct image_store *s, struct layer *layer) {
     DL_DELETE(s->layers, layer);
     --*count_of(s, layer->kind);
     s->stats.bytes -= layer->disk_bytes;
-    if (s->ops.on_change)
-        s->ops.on_change(s->ops.data, layer->kind, layer->hex, false);
+    leave_tell(s, layer, false);
+    free(layer->whose);
     free(layer);
 }
 
@@ -280,8 +314,9 @@ void layer_discard(struct image_store *s, struct layer *layer) {
 int layer_commit(struct image_store *s, enum image_kind kind, const char *name, const char *hex,
                  const struct fetch_result *made, struct layer **ret, struct error *err) {
     struct layer *layer = layer_find(s, kind, hex);
-    if (layer) { /* an abandoned pull brought it after all */
+    if (layer) { /* for somebody else, or by an abandoned pull after all */
         store_remove_later(s, name);
+        layer_allow(s, layer, &made->whose);
         if (ret)
             *ret = layer;
         return 0;
@@ -301,9 +336,15 @@ int layer_commit(struct image_store *s, enum image_kind kind, const char *name, 
     layer->used_ns = clock_wall_ns();
     layer->check_ms = clock_mono_ms() + BLOB_CHECK_MS; /* it was verified as it came */
     layer_add(s, layer);
+    leave_add(s, layer, &made->whose);
     if (ret)
         *ret = layer;
     return 0;
+}
+
+void layer_allow(struct image_store *s, struct layer *layer, const struct repository_id *of) {
+    if (leave_add(s, layer, of))
+        note_leave(s, layer);
 }
 
 void layer_hold(struct layer *layer) {
@@ -314,7 +355,7 @@ void layer_release(struct image_store *s, struct layer *layer) {
     if (--layer->holds)
         return;
     layer->used_ns = clock_wall_ns();
-    chore_run(s, used_work, layer->hex, layer->used_ns);
+    note_used(s, layer);
 }
 
 /* In which turn it goes; 0: it does not. A blob is a spare copy, unless the controller counts on it
@@ -435,8 +476,8 @@ void image_store_stats(const struct image_store *s, struct image_store_stats *re
 
 void image_store_set_ops(struct image_store *s, const struct image_store_ops *ops) {
     s->ops = *ops;
-    for (const struct layer *l = s->layers; l && ops->on_change; l = l->next)
-        ops->on_change(ops->data, l->kind, l->hex, true);
+    for (const struct layer *l = s->layers; l; l = l->next)
+        leave_tell(s, l, true);
 }
 
 int image_store_blobs_fd(const struct image_store *s) {
@@ -501,6 +542,7 @@ static int find_kind(struct image_store *s, enum image_kind kind, const char *na
     layer->kind = kind;
     if (strlen(name) != LAYER_HEX || strspn(name, "0123456789abcdef") != LAYER_HEX ||
         read_mark(s, name, layer) < 0) {
+        free(layer->whose);
         free(layer);
         int r = discard(s, kind, name);
         return r < 0 ? error_set(err, r, "cannot remove %s of the layer cache %s: %s", name, s->dir,

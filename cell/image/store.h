@@ -1,6 +1,6 @@
 /* store.h - the inside of an image_store, shared by store.c (what is on disk, leases, collection),
- * pull.c (what brings layers) and keep.c (what brings blobs for other cells). Everything here is
- * the loop thread's; only a fetch's own fields go to a worker. */
+ * leave.c (for whom), pull.c (what brings layers) and keep.c (what brings blobs for other cells).
+ * Everything here is the loop thread's; only a fetch's own fields go to a worker. */
 #ifndef CELL_IMAGE_STORE_H
 #define CELL_IMAGE_STORE_H
 
@@ -24,6 +24,8 @@ struct layer { /* a directory in DIR/layers, or a file in DIR/blobs */
     bool durable;      /* known to be on disk whole */
     bool doubted;      /* another cell says that this blob is wrong */
     uint64_t check_ms; /* of blobs: their bytes are looked at again then, by clock_mono_ms() */
+    struct repository_id *whose; /* for whose apps it may be used; owned */
+    size_t whose_count;
     struct layer *prev, *next;
 };
 
@@ -64,9 +66,12 @@ struct image_store {
 const char *digest_hex(const char *digest);
 
 struct layer *layer_find(struct image_store *s, enum image_kind kind, const char *hex);
-/* DIR/tmp/NAME, complete and marked, becomes a layer (*ret; may be NULL). */
+/* DIR/tmp/NAME, complete and marked, becomes a layer (*ret; may be NULL); one that is there already
+ * stays, and is made->whose from now on. */
 int layer_commit(struct image_store *s, enum image_kind kind, const char *name, const char *hex,
                  const struct fetch_result *made, struct layer **ret, struct error *err);
+/* It was shown for them, too. */
+void layer_allow(struct image_store *s, struct layer *layer, const struct repository_id *of);
 /* It turned out to be damaged. */
 void layer_discard(struct image_store *s, struct layer *layer);
 void layer_hold(struct layer *layer);
@@ -87,6 +92,14 @@ int lease_new(struct image_store *s, const char *const *diff_ids, size_t n,
 
 /* Asks every fetch to end, whatever waits for it. */
 void pulls_stop(struct image_store *s);
+
+/* --- leave.c */
+int leave_write(int fd, const struct repository_id *list, size_t n);
+void leave_read(int fd, struct layer *layer);
+enum peer_leave leave_of(const struct layer *layer, const struct repository_id *of);
+void leave_tell(struct image_store *s, const struct layer *layer, bool there);
+/* False: nothing changed. */
+bool leave_add(struct image_store *s, struct layer *layer, const struct repository_id *of);
 
 /* --- keep.c */
 int keeping_new(struct image_store *s, struct error *err);

@@ -254,8 +254,8 @@ struct lrp {
     bool grew; /* room appeared since the last retry */
     uint64_t growth_retry_ms;
 
-    struct layer *layers; /* by kind and digest */
-    struct image *images; /* by digest */
+    struct layer *layers; /* by kind and id */
+    struct image *images; /* by manifest and repository */
     uint64_t held_mark;
     struct image *keep_at; /* keep_pass() goes on from here */
     uint64_t keep_ms;

@@ -123,8 +123,9 @@ static void renew_versions(struct lrp *l) {
     for (const struct image *im = l->images; im; im = im->hh.next)
         for (size_t k = 0; k < KEEPERS; k++) {
             struct cell *c = im->keepers[k].cell;
-            for (const char *p = im->digest; c && c->keep_changed && *p; p++)
-                c->keep_next = (c->keep_next ^ (uint8_t)*p) * 0x100000001b3u;
+            const uint8_t *key = (const uint8_t *)&im->key;
+            for (size_t i = 0; c && c->keep_changed && i < sizeof im->key; i++)
+                c->keep_next = (c->keep_next ^ key[i]) * 0x100000001b3u;
         }
     for (size_t i = 0; i < l->cell_count; i++) {
         struct cell *c = l->cells[i];
@@ -159,16 +160,18 @@ uint64_t lrp_keep_version(const struct lrp *l, const char *cell_id) {
 }
 
 bool lrp_keep_list(const struct lrp *l, const char *cell_id, uint32_t from,
-                   bool (*each)(void *arg, const uint8_t digest[LAYER_DIGEST], uint64_t size),
-                   void *arg) {
+                   bool (*each)(void *arg, const struct lrp_kept *kept), void *arg) {
     const struct cell *c = cell_find(l, cell_id);
     uint32_t at = 0;
     for (const struct image *im = l->images; c && im; im = im->hh.next) {
         if (im->keepers[0].cell != c && im->keepers[1].cell != c)
             continue;
-        for (size_t i = 0; i < im->layer_count; i++)
-            if (at++ >= from && !each(arg, im->layers[i].blob->key + 1, im->layers[i].size))
+        for (size_t i = 0; i < im->layer_count; i++) {
+            const struct lrp_kept kept = {im->layers[i].digest, im->key.repository.v,
+                                          im->layers[i].size};
+            if (at++ >= from && !each(arg, &kept))
                 return true;
+        }
     }
     return false;
 }

@@ -103,10 +103,10 @@ void image_unref(struct lrp *l, struct image *im) {
         return;
     keep_forget_image(l, im);
     HASH_DEL(l->images, im);
-    for (size_t i = 0; i < im->layer_count; i++) {
-        layer_unref(l, im->layers[i].blob);
-        layer_unref(l, im->layers[i].tree);
-    }
+    for (size_t i = 0; i < im->layer_count; i++)
+        for (int kind = 0; kind < LAYER_KINDS; kind++)
+            for (int whose = 0; whose < LAYER_FORS; whose++)
+                layer_unref(l, im->layers[i].by[kind][whose]);
     free(im->layers);
     free(im);
 }
@@ -126,38 +126,58 @@ static bool is_sound(const Berth__Image *from) {
     return true;
 }
 
+static bool lists(const struct image *im, const uint8_t digest[LAYER_DIGEST]) {
+    for (size_t i = 0; i < im->layer_count; i++)
+        if (memcmp(im->layers[i].digest, digest, LAYER_DIGEST) == 0)
+            return true;
+    return false;
+}
+
+static int fill_layer(struct lrp *l, const struct image *im, struct image_layer *to,
+                      const uint8_t diff_id[LAYER_DIGEST]) {
+    const uint8_t *const digests[LAYER_KINDS] = {to->digest, diff_id};
+    const struct repository_id *const whose[LAYER_FORS] = {&im->key.repository,
+                                                           &repository_id_open};
+    for (int kind = 0; kind < LAYER_KINDS; kind++)
+        for (int w = 0; w < LAYER_FORS; w++) {
+            uint8_t id[LAYER_ID_SIZE];
+            layer_id(digests[kind], whose[w], id);
+            if (!(to->by[kind][w] = layer_get(l, (enum layer_kind)kind, id)))
+                return -ENOMEM;
+            to->by[kind][w]->refs++;
+        }
+    return 0;
+}
+
 static int fill_layers(struct lrp *l, struct image *im, const Berth__Image *from) {
     im->layers = mem_calloc(from->n_layers + 1, sizeof *im->layers);
     if (!im->layers)
         return -ENOMEM;
     for (size_t i = 0; i < from->n_layers; i++) {
-        uint8_t blob[LAYER_DIGEST], tree[LAYER_DIGEST];
+        uint8_t diff_id[LAYER_DIGEST];
         struct image_layer *to = &im->layers[im->layer_count];
-        digest_read(from->layers[i]->digest, blob);
-        digest_read(from->layers[i]->diff_id, tree);
-        to->size = from->layers[i]->size;
-        if (!(to->blob = layer_get(l, LAYER_BLOB, blob)))
-            return -ENOMEM;
-        if (image_has(im, to->blob))
+        digest_read(from->layers[i]->digest, to->digest);
+        digest_read(from->layers[i]->diff_id, diff_id);
+        if (lists(im, to->digest))
             continue; /* listed twice: it is one */
-        to->blob->refs++;
+        to->size = from->layers[i]->size;
         im->layer_count++;
         im->bytes += to->size;
-        if (!(to->tree = layer_get(l, LAYER_TREE, tree)))
+        if (fill_layer(l, im, to, diff_id) < 0)
             return -ENOMEM;
-        to->tree->refs++;
     }
     im->bytes = MAX(im->bytes, 1u);
     return 0;
 }
 
-static int image_new(struct lrp *l, const Berth__Image *from, struct image **ret) {
+static int image_new(struct lrp *l, const struct image_key *key, const Berth__Image *from,
+                     struct image **ret) {
     struct image *im = mem_zalloc(sizeof *im);
     if (!im)
         return -ENOMEM;
     im->refs = 1;
-    snprintf(im->digest, sizeof im->digest, "%s", from->digest);
-    HASH_ADD_STR(l->images, digest, im);
+    im->key = *key;
+    HASH_ADD(hh, l->images, key, sizeof im->key, im);
     if (!HASH_ADDED(im)) {
         free(im);
         return -ENOMEM;
@@ -177,27 +197,28 @@ int image_get(struct lrp *l, const void *run_info, size_t n, struct image **ret)
     if (!lrp)
         return 0;
     if (is_sound(lrp->image)) {
-        HASH_FIND_STR(l->images, lrp->image->digest, *ret);
+        struct image_key key = {.repository =
+                                    repository_id_of(lrp->image->registry, lrp->image->repository)};
+        digest_read(lrp->image->digest, key.manifest);
+        HASH_FIND(hh, l->images, &key, sizeof key, *ret);
         if (*ret)
             (*ret)->refs++;
         else
-            r = image_new(l, lrp->image, ret);
+            r = image_new(l, &key, lrp->image, ret);
     }
     berth__desired_lrp__free_unpacked(lrp, NULL);
     return r;
 }
 
-bool image_has(const struct image *im, const struct layer *blob) {
-    for (size_t i = 0; i < im->layer_count; i++)
-        if (im->layers[i].blob == blob)
-            return true;
-    return false;
+static bool has(const struct cell *c, const struct image_layer *layer, enum layer_kind kind) {
+    return ptrset_has(&layer->by[kind][FOR_REPOSITORY]->holders, c) ||
+           ptrset_has(&layer->by[kind][FOR_ALL]->holders, c);
 }
 
 uint64_t image_bytes_at(const struct image *im, const struct cell *c) {
     uint64_t bytes = 0;
     for (size_t i = 0; i < im->layer_count; i++)
-        if (ptrset_has(&im->layers[i].blob->holders, c))
+        if (has(c, &im->layers[i], LAYER_BLOB))
             bytes += im->layers[i].size;
     return bytes;
 }
@@ -213,13 +234,16 @@ static void add_held(struct lrp *l, struct cell *c, uint64_t bytes) {
 void image_mark_held(struct lrp *l, const struct image *im, enum held held) {
     l->held_mark++;
     for (size_t i = 0; im && i < im->layer_count; i++) {
-        const struct ptrset *blobs = &im->layers[i].blob->holders;
-        const struct ptrset *trees = &im->layers[i].tree->holders;
-        for (uint32_t k = 0; k < blobs->n; k++)
-            add_held(l, blobs->v[k], im->layers[i].size);
-        for (uint32_t k = 0; held == HELD_AT_ALL && k < trees->n; k++)
-            if (!ptrset_has(blobs, trees->v[k]))
-                add_held(l, trees->v[k], im->layers[i].size);
+        const struct image_layer *layer = &im->layers[i];
+        for (int w = 0; w < LAYER_FORS; w++) {
+            const struct ptrset *blobs = &layer->by[LAYER_BLOB][w]->holders;
+            const struct ptrset *trees = &layer->by[LAYER_TREE][w]->holders;
+            for (uint32_t k = 0; k < blobs->n; k++)
+                add_held(l, blobs->v[k], layer->size);
+            for (uint32_t k = 0; held == HELD_AT_ALL && k < trees->n; k++)
+                if (!has(trees->v[k], layer, LAYER_BLOB))
+                    add_held(l, trees->v[k], layer->size);
+        }
     }
 }
 
@@ -299,33 +323,54 @@ static bool is_kept_by(const struct image *im, const struct cell *c) {
     return false;
 }
 
-/* A layer of a private repository goes only where an app runs that proved its access at staging, or
- * where it is kept for one. */
-static bool has_business(struct lrp *l, const struct cell *c, const struct layer *blob) {
-    const struct instance *in;
-    DL_FOREACH (c->changes, in)
-        if (in->role != ROLE_NONE && in->desired->image && image_has(in->desired->image, blob))
-            return true;
-    for (const struct image *im = l->images; im; im = im->hh.next)
-        if (is_kept_by(im, c) && image_has(im, blob))
-            return true;
-    return false;
+static const struct image_layer *find_in(const struct image *im, const struct layer *blob) {
+    for (size_t i = 0; im && i < im->layer_count; i++)
+        if (im->layers[i].by[LAYER_BLOB][FOR_REPOSITORY] == blob)
+            return &im->layers[i];
+    return NULL;
 }
 
-size_t lrp_locate(struct lrp *l, const char *cell_id, const uint8_t digest[LAYER_DIGEST],
-                  const char **ids, size_t max) {
-    const struct cell *asker = cell_find(l, cell_id);
-    const struct layer *blob = layer_find(l, LAYER_BLOB, digest);
-    size_t n = 0;
-    if (!asker || !blob || blob->holders.n == 0 || !has_business(l, asker, blob))
-        return 0;
-    uint32_t count = blob->holders.n, start = (uint32_t)rng_below(&l->rng, count);
+/* A layer goes only where an app runs whose image has it, or where it is kept for one. The id that
+ * was asked for is that of the app's own repository, which it showed at staging that it may read.
+ */
+static const struct image_layer *has_business(struct lrp *l, const struct cell *c,
+                                              const struct layer *blob) {
+    const struct image_layer *found;
+    const struct instance *in;
+    DL_FOREACH (c->changes, in)
+        if (in->role != ROLE_NONE && (found = find_in(in->desired->image, blob)))
+            return found;
+    for (const struct image *im = l->images; im; im = im->hh.next)
+        if (is_kept_by(im, c) && (found = find_in(im, blob)))
+            return found;
+    return NULL;
+}
+
+/* Those of the asker's zone first. */
+static size_t list_givers(struct lrp *l, const struct cell *asker, const struct ptrset *holders,
+                          const char **ids, size_t n, size_t max) {
+    uint32_t count = holders->n, start = count ? (uint32_t)rng_below(&l->rng, count) : 0;
     for (int own_zone = 1; own_zone >= 0; own_zone--)
         for (uint32_t i = 0; i < count && n < max; i++) {
-            const struct cell *c = blob->holders.v[(start + i) % count];
+            const struct cell *c = holders->v[(start + i) % count];
             if (c != asker && c->present && !c->suspect && c->gives &&
                 (c->zone == asker->zone) == own_zone)
                 ids[n++] = c->id;
         }
     return n;
+}
+
+void lrp_locate(struct lrp *l, const char *cell_id, const uint8_t id[LAYER_ID_SIZE],
+                struct lrp_located *ret) {
+    const struct cell *asker = cell_find(l, cell_id);
+    const struct layer *blob = layer_find(l, LAYER_BLOB, id);
+    const struct image_layer *found = asker && blob ? has_business(l, asker, blob) : NULL;
+    *ret = (struct lrp_located){0};
+    if (!found)
+        return;
+    memcpy(ret->digest, found->digest, sizeof ret->digest);
+    const struct ptrset *open = &found->by[LAYER_BLOB][FOR_ALL]->holders;
+    ret->leave = open->n ? LRP_LEAVE_ALL : blob->holders.n ? LRP_LEAVE_REPOSITORY : LRP_LEAVE_NONE;
+    ret->n = list_givers(l, asker, &blob->holders, ret->ids, ret->n, LRP_GIVERS);
+    ret->n = list_givers(l, asker, open, ret->ids, ret->n, LRP_GIVERS);
 }

@@ -1,5 +1,5 @@
-/* layers.h - which cells have which layers, and which must keep them. For the files of this folder
- * only.
+/* layers.h - which cells have which layers, for whom, and which must keep them. For the files of
+ * this folder only.
  *
  *     desired --> image --> layers (blob and tree of each) <-- held by --> cells
  *                   `--> keepers (two cells)
@@ -14,10 +14,12 @@
 #include <stdint.h>
 #include <uthash.h>
 
+#include "common/registry/layer_id.h"
+
 struct cell;
 struct lrp;
 
-#define LAYER_DIGEST 32    /* sha256 */
+#define LAYER_DIGEST LAYER_ID_SIZE
 #define HOLDS_MAX    20000 /* of one cell: some 16 bytes each, both ways */
 #define KEEPERS      2
 
@@ -32,15 +34,19 @@ bool ptrset_has(const struct ptrset *s, const void *p);
 void ptrset_fini(struct ptrset *s);
 
 enum layer_kind {
-    LAYER_BLOB, /* by the digest of the compressed bytes: can be given to others */
-    LAYER_TREE, /* by the diff id: unpacked, ready to be mounted */
+    LAYER_BLOB, /* the compressed bytes: can be given to others */
+    LAYER_TREE, /* unpacked, ready to be mounted */
+    LAYER_KINDS
 };
 
-struct layer { /* while an image has it or a cell holds it */
-    uint8_t key[1 + LAYER_DIGEST];
-    uint32_t refs;         /* of images */
-    struct ptrset holders; /* cells */
-    UT_hash_handle hh;     /* lrp.layers */
+/* For whom a cell has it: which id of the layer it told (common/registry/layer_id.h). */
+enum layer_for { FOR_REPOSITORY, FOR_ALL, LAYER_FORS };
+
+struct layer {                     /* while an image has it or a cell holds it */
+    uint8_t key[1 + LAYER_DIGEST]; /* kind and id */
+    uint32_t refs;                 /* of images */
+    struct ptrset holders;         /* cells */
+    UT_hash_handle hh;             /* lrp.layers */
 };
 
 struct keeper {
@@ -51,9 +57,13 @@ struct keeper {
 
 struct image { /* counted by the desired LRPs that run it */
     unsigned refs;
-    char digest[72];
+    struct image_key { /* the same manifest in two repositories is two images */
+        uint8_t manifest[LAYER_DIGEST];
+        struct repository_id repository;
+    } key;
     struct image_layer {
-        struct layer *blob, *tree;
+        uint8_t digest[LAYER_DIGEST]; /* of the blob */
+        struct layer *by[LAYER_KINDS][LAYER_FORS];
         uint64_t size;
     } * layers; /* owned; lowest first */
     size_t layer_count;
@@ -72,7 +82,6 @@ void image_unref(struct lrp *l, struct image *im);
  * much; of what it can give, or of what it need not fetch. */
 enum held { HELD_TO_GIVE, HELD_AT_ALL };
 void image_mark_held(struct lrp *l, const struct image *im, enum held held);
-bool image_has(const struct image *im, const struct layer *blob);
 uint64_t image_bytes_at(const struct image *im, const struct cell *c); /* to give */
 struct layer *layer_find(struct lrp *l, enum layer_kind kind, const uint8_t digest[LAYER_DIGEST]);
 /* The cell is no more. */

@@ -184,7 +184,7 @@ uint64_t lrp_cell_version(const struct lrp *l, const char *cell_id);
 /* --- layers
  * ----------------------------------------------------------------------------------------- */
 
-struct lrp_digests { /* sha256: 32 bytes each, one after another */
+struct lrp_digests { /* 32 bytes each, one after another */
     const uint8_t *p;
     size_t n; /* how many */
 };
@@ -193,20 +193,37 @@ struct lrp_holdings {
     bool gives;                /* other cells can fetch blobs there */
     struct lrp_digests blobs, trees, gone_blobs, gone_trees;
 };
-/* What a cell holds of images: layers as registries have them (blobs, by digest) and unpacked
- * (trees, by diff id). -ENOENT for a cell that is not known, -ENOMEM. */
+/* What a cell holds of images: layers as registries have them (blobs) and unpacked (trees), by ids
+ * that tell for whom (common/registry/layer_id.h). -ENOENT for a cell that is not known, -ENOMEM.
+ */
 int lrp_cell_holds(struct lrp *l, const char *cell_id, const struct lrp_holdings *h);
-/* Ids (borrowed) of at most `max` cells that can give this blob, those of the asker's zone first. 0
- * also when the asker is to run no image that has it and is not to keep it. */
-size_t lrp_locate(struct lrp *l, const char *cell_id, const uint8_t digest[32], const char **ids,
-                  size_t max);
+
+#define LRP_GIVERS 3 /* of a blob: one that serves and two to turn to */
+struct lrp_located {
+    uint8_t digest[32]; /* of the blob */
+    enum lrp_leave {
+        LRP_LEAVE_NONE,       /* no cell has it for the asker: the registry may give it */
+        LRP_LEAVE_REPOSITORY, /* it came from the repository that was asked for */
+        LRP_LEAVE_ALL,        /* it came without a password */
+    } leave;
+    const char *ids[LRP_GIVERS]; /* of cells that can give it, borrowed; those of its zone first */
+    size_t n;
+};
+/* `id` is of a blob and the repository of an image that the asker is to run or to keep: else there
+ * is no leave and nobody to give it. */
+void lrp_locate(struct lrp *l, const char *cell_id, const uint8_t id[32], struct lrp_located *ret);
 /* The blobs that this cell must keep so that each wanted image is whole on two cells. The version
  * says what is in the list, which is in its set (lrp_cell_changes) as far as a newer version of the
  * set tells of it; 0: nothing decided yet. */
 uint64_t lrp_keep_version(const struct lrp *l, const char *cell_id);
+struct lrp_kept {
+    const uint8_t *digest;     /* 32 bytes */
+    const uint8_t *repository; /* 16 bytes: for whose apps (struct repository_id) */
+    uint64_t size;
+};
 /* From the from-th of it on, until `each` returns false. Returns whether it did. */
 bool lrp_keep_list(const struct lrp *l, const char *cell_id, uint32_t from,
-                   bool (*each)(void *arg, const uint8_t digest[32], uint64_t size), void *arg);
+                   bool (*each)(void *arg, const struct lrp_kept *kept), void *arg);
 
 /* --- routes
  * ---------------------------------------------------------------------------------------- */

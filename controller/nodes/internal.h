@@ -100,7 +100,7 @@ struct layers_answer {
     struct told_places *places; /* owned, as is all of it */
     Berth__Places **list;
     Berth__Keep keep;
-    uint8_t *keep_blobs;
+    uint8_t *keep_blobs, *keep_repositories;
     uint64_t *keep_sizes;
 };
 void layers_answer(struct node *node, const Berth__Report *msg, Berth__ReportAck *ack,

@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/registry/layer_id.h"
 #include "controller/lrp/lrp.h"
 #include "controller/nodes/internal.h"
 
 #define DIGEST_SIZE   32   /* sha256 */
 #define LOCATE_MAX    64   /* of a report: bus.proto */
-#define PLACES_MAX    3    /* of a blob: one that serves and two to turn to */
-#define KEEP_PAGE_MAX 2000 /* some 84 kB */
+#define KEEP_PAGE_MAX 2000 /* some 116 kB */
+#define KEEP_ID_SIZE  sizeof(struct repository_id)
 
 /* --- what a cell says --- */
 
@@ -70,26 +71,32 @@ struct told_place {
 
 struct told_places { /* of one blob */
     Berth__Places msg;
-    Berth__Place *list[PLACES_MAX];
-    struct told_place places[PLACES_MAX];
+    Berth__Place *list[LRP_GIVERS];
+    struct told_place places[LRP_GIVERS];
 };
 
 static void find(struct node *asker, ProtobufCBinaryData blob, uint64_t now_ms,
                  struct told_places *ret) {
-    const char *ids[PLACES_MAX];
+    static const Berth__Leave leaves[] = {
+        [LRP_LEAVE_NONE] = BERTH__LEAVE__LEAVE_NONE,
+        [LRP_LEAVE_REPOSITORY] = BERTH__LEAVE__LEAVE_REPOSITORY,
+        [LRP_LEAVE_ALL] = BERTH__LEAVE__LEAVE_ALL,
+    };
+    struct lrp_located found;
     berth__places__init(&ret->msg);
     ret->msg.blob = blob;
     ret->msg.places = ret->list;
     if (blob.len != DIGEST_SIZE)
         return;
-    size_t n = lrp_locate(asker->nodes->deps.lrp, asker->peer->id_text, blob.data, ids, PLACES_MAX);
-    for (size_t i = 0; i < n; i++) {
-        const struct node *at = node_of(asker->nodes, ids[i]);
+    lrp_locate(asker->nodes->deps.lrp, asker->peer->id_text, blob.data, &found);
+    ret->msg.leave = leaves[found.leave];
+    for (size_t i = 0; i < found.n; i++) {
+        const struct node *at = node_of(asker->nodes, found.ids[i]);
         struct told_place *to = &ret->places[ret->msg.n_places];
         if (!at || at->giver.port == 0)
             continue;
         struct token token = {.expires_ms = now_ms + at->giver.ahead_ms + TOKEN_TTL_MS};
-        memcpy(token.blob, blob.data, sizeof token.blob);
+        memcpy(token.blob, found.digest, sizeof token.blob);
         memcpy(token.asker, asker->peer->id, sizeof token.asker);
         if (token_make(at->giver.key, at->giver.nonce, &token, to->token) < 0)
             continue;
@@ -102,20 +109,24 @@ static void find(struct node *asker, ProtobufCBinaryData blob, uint64_t now_ms,
     }
 }
 
-static bool on_keep(void *arg, const uint8_t digest[DIGEST_SIZE], uint64_t size) {
+static bool on_keep(void *arg, const struct lrp_kept *kept) {
     struct layers_answer *a = arg;
-    if (a->keep.n_sizes == KEEP_PAGE_MAX)
+    size_t n = a->keep.n_sizes;
+    if (n == KEEP_PAGE_MAX)
         return false;
-    memcpy(a->keep_blobs + a->keep.n_sizes * DIGEST_SIZE, digest, DIGEST_SIZE);
-    a->keep_sizes[a->keep.n_sizes++] = size;
+    memcpy(a->keep_blobs + n * DIGEST_SIZE, kept->digest, DIGEST_SIZE);
+    memcpy(a->keep_repositories + n * KEEP_ID_SIZE, kept->repository, KEEP_ID_SIZE);
+    a->keep_sizes[n] = kept->size;
+    a->keep.n_sizes++;
     return true;
 }
 
 static int list_kept(struct node *node, const Berth__Keep *question, struct layers_answer *a) {
     struct lrp *lrp = node->nodes->deps.lrp;
     a->keep_blobs = mem_calloc(KEEP_PAGE_MAX, DIGEST_SIZE);
+    a->keep_repositories = mem_calloc(KEEP_PAGE_MAX, KEEP_ID_SIZE);
     a->keep_sizes = mem_calloc(KEEP_PAGE_MAX, sizeof *a->keep_sizes);
-    if (!a->keep_blobs || !a->keep_sizes)
+    if (!a->keep_blobs || !a->keep_repositories || !a->keep_sizes)
         return -ENOMEM;
     berth__keep__init(&a->keep);
     a->keep.version = lrp_keep_version(lrp, node->peer->id_text);
@@ -123,6 +134,8 @@ static int list_kept(struct node *node, const Berth__Keep *question, struct laye
     a->keep.sizes = a->keep_sizes;
     a->keep.more = lrp_keep_list(lrp, node->peer->id_text, a->keep.from, on_keep, a);
     a->keep.blobs = (ProtobufCBinaryData){a->keep.n_sizes * DIGEST_SIZE, a->keep_blobs};
+    a->keep.repositories =
+        (ProtobufCBinaryData){a->keep.n_sizes * KEEP_ID_SIZE, a->keep_repositories};
     return 0;
 }
 
@@ -148,5 +161,6 @@ void layers_answer_fini(struct layers_answer *a) {
     free(a->places);
     free(a->list);
     free(a->keep_blobs);
+    free(a->keep_repositories);
     free(a->keep_sizes);
 }

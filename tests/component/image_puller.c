@@ -149,13 +149,36 @@ static int report(struct puller *p) {
     return status;
 }
 
-static void on_ask(void *data, const uint8_t blob[TOKEN_BLOB_SIZE]) {
+/* The digest of which `id` is one of the images' layers. */
+static bool find_digest(const struct puller *p, const uint8_t id[LAYER_ID_SIZE],
+                        uint8_t ret[LAYER_ID_SIZE]) {
+    for (size_t i = 0; i < p->count; i++) {
+        const struct registry_image *image = p->refs[i].image;
+        for (size_t k = 0; image && k < image->layer_count; k++) {
+            struct repository_id of = repository_id_of(image->ref.registry, image->ref.repository);
+            uint8_t its[LAYER_ID_SIZE];
+            if (hex_decode(image->layers[k].digest + strlen("sha256:"), ret, LAYER_ID_SIZE) < 0)
+                continue;
+            layer_id(ret, &of, its);
+            if (memcmp(its, id, sizeof its) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void on_ask(void *data, const uint8_t id[LAYER_ID_SIZE]) {
     struct puller *p = data;
-    struct peer_place place = {.address = "127.0.0.1", .port = p->from_port};
+    struct peers_found found = {.leave = LEAVE_ALL};
+    struct peer_place *at = found.places;
     struct token token = {.expires_ms = clock_mono_ms() + TOKEN_TTL_MS};
-    memcpy(token.blob, blob, sizeof token.blob);
-    bool known = p->from_port && token_make(token_secret, token_nonce, &token, place.token) == 0;
-    peers_located(p->peers, blob, &place, known);
+    strcpy(at->address, "127.0.0.1");
+    at->port = p->from_port;
+    found.n = p->from_port && find_digest(p, id, token.blob) &&
+              token_make(token_secret, token_nonce, &token, at->token) == 0;
+    if (found.n == 0)
+        found.leave = LEAVE_NONE;
+    peers_located(p->peers, id, &found);
 }
 
 static int give(struct puller *p, struct error *err) {

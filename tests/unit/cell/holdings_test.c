@@ -15,19 +15,20 @@ static void digest(uint8_t ret[32], char letter) {
     ret[31] = (uint8_t)letter;
 }
 
-static void on_places(void *data, const uint8_t blob[32], Berth__Place *const *places, size_t n) {
-    (void)data, (void)places;
-    strbuf_printf(&told, "%c:%zu;", blob[31], n);
+static void on_places(void *data, const uint8_t id[32], const Berth__Places *places) {
+    (void)data;
+    strbuf_printf(&told, "%c:%zu;", id[31], places ? places->n_places : 0);
 }
 
-static int on_keep(void *data, const uint8_t *blobs, const uint64_t *sizes, size_t n) {
+static int on_keep(void *data, const struct holdings_kept *list, size_t n) {
     (void)data;
     if (keep_fails)
         return keep_fails;
     strbuf_puts(&told, "keep:");
     for (size_t i = 0; i < n; i++) {
-        ck_assert_uint_eq(sizes[i], blobs[32 * i + 31]);
-        strbuf_putc(&told, (char)blobs[32 * i + 31]);
+        ck_assert_uint_eq(list[i].size, list[i].digest[31]);
+        ck_assert_uint_eq(list[i].of.v[15], list[i].digest[31]);
+        strbuf_putc(&told, (char)list[i].digest[31]);
     }
     strbuf_puts(&told, ";");
     return 0;
@@ -126,9 +127,10 @@ static void answer(const char *found, const Berth__Keep *keep, bool want_full) {
 
 static void answer_keep(uint64_t version, uint32_t from, bool more, const char *letters) {
     Berth__Keep keep = BERTH__KEEP__INIT;
-    uint8_t blobs[8 * 32];
+    uint8_t blobs[8 * 32], repositories[8 * 16] = {0};
     uint64_t sizes[8];
     for (; letters[keep.n_sizes]; keep.n_sizes++) {
+        repositories[16 * keep.n_sizes + 15] = (uint8_t)letters[keep.n_sizes];
         digest(blobs + 32 * keep.n_sizes, letters[keep.n_sizes]);
         sizes[keep.n_sizes] = (uint8_t)letters[keep.n_sizes];
     }
@@ -136,6 +138,7 @@ static void answer_keep(uint64_t version, uint32_t from, bool more, const char *
     keep.from = from;
     keep.more = more;
     keep.blobs = (ProtobufCBinaryData){32 * keep.n_sizes, blobs};
+    keep.repositories = (ProtobufCBinaryData){16 * keep.n_sizes, repositories};
     keep.sizes = sizes;
     answer("", &keep, false);
 }

@@ -79,18 +79,24 @@ static void token_for(const struct giver *g, const uint8_t *blob, char text[TOKE
     ck_assert_int_eq(token_make(key, nonce, &token, text), 0);
 }
 
-static void on_ask(void *data, const uint8_t blob[TOKEN_BLOB_SIZE]) {
-    struct peer_place places[SERVERS] = {0};
-    size_t n = 0;
+static const struct repository_id of = {"some repository"};
+static enum peer_leave leave;
+
+static void on_ask(void *data, const uint8_t id[LAYER_ID_SIZE]) {
+    struct peers_found found = {.leave = leave};
+    uint8_t expected[LAYER_ID_SIZE];
     (void)data;
-    for (const char *p = order; *p; p++, n++) {
+    layer_id(digest_bytes, &of, expected);
+    ck_assert_mem_eq(id, expected, LAYER_ID_SIZE);
+    for (const char *p = order; *p; p++) {
         const struct giver *g = &givers[*p - '0'];
-        strcpy(places[n].address, "127.0.0.1");
-        places[n].port = g->port;
-        token_for(g, blob, places[n].token);
+        struct peer_place *to = &found.places[found.n++];
+        strcpy(to->address, "127.0.0.1");
+        to->port = g->port;
+        token_for(g, digest_bytes, to->token);
     }
     asked++;
-    peers_located(peers, blob, places, n);
+    peers_located(peers, id, &found);
 }
 
 static unsigned doubted;
@@ -109,6 +115,7 @@ static void setup(size_t size) {
                      0);
     memset(givers, 0, sizeof givers);
     order = "";
+    leave = LEAVE_REPOSITORY;
     asked = doubted = 0;
     content_n = size;
     content = malloc(size + 1);
@@ -135,6 +142,7 @@ static void teardown(void) {
 struct taking {
     struct layer_trail trail;
     int own_fd;
+    enum peer_leave own_leave;
     volatile bool stop;
     struct strbuf got;
     int code;
@@ -146,7 +154,8 @@ static void *take_main(void *arg) {
     struct taking *t = arg;
     struct layer_source source;
     peer_source(peers, &source);
-    struct layer_blob what = {NULL, NULL, digest, content_n, t->own_fd, &t->trail};
+    struct layer_blob what = {NULL, NULL,      digest,       content_n,
+                              &of,  t->own_fd, t->own_leave, &t->trail};
     do {
         void *blob = NULL;
         char buf[10000];
@@ -312,7 +321,7 @@ START_TEST(where_one_becomes_slow_the_next_one_goes_on) {
 END_TEST
 
 START_TEST(ones_own_blob_is_used_first_and_dropped_when_it_is_wrong) {
-    struct taking t = {.own_fd = -1};
+    struct taking t = {.own_fd = -1, .own_leave = LEAVE_ALL};
     setup(MB);
     start_giver(0, 1 << 30);
     put_blob(givers[0].fd, digest + 7, content, content_n);
@@ -337,6 +346,55 @@ START_TEST(ones_own_blob_is_used_first_and_dropped_when_it_is_wrong) {
     ck_whole(&t);
     ck_assert(t.trail.own_is_bad);
     close(t.own_fd);
+    strbuf_fini(&t.got);
+    teardown();
+}
+END_TEST
+
+START_TEST(what_is_here_is_used_only_with_leave) {
+    static const struct {
+        enum peer_leave own, others;
+        bool given;
+        enum peer_leave then; /* who may have it from now on */
+    } rows[] = {
+        {LEAVE_NONE, LEAVE_NONE, false, LEAVE_NONE},
+        {LEAVE_NONE, LEAVE_REPOSITORY, true, LEAVE_REPOSITORY},
+        {LEAVE_NONE, LEAVE_ALL, true, LEAVE_ALL},
+        {LEAVE_REPOSITORY, LEAVE_NONE, true, LEAVE_REPOSITORY},
+        {LEAVE_ALL, LEAVE_NONE, true, LEAVE_ALL},
+    };
+    struct taking t = {.own_fd = -1};
+    setup(MB);
+    t.own_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    put_blob(t.own_fd, digest + 7, content, content_n);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        t.trail = (struct layer_trail){0};
+        t.own_leave = rows[i].own;
+        leave = rows[i].others;
+        take(&t);
+        ck_assert_int_eq(t.code == 0, rows[i].given);
+        ck_assert_int_eq(t.trail.own, rows[i].given);
+        ck_assert_int_eq(t.trail.leave, rows[i].then);
+    }
+    close(t.own_fd);
+    strbuf_fini(&t.got);
+    teardown();
+}
+END_TEST
+
+/* A controller that errs: places without leave. */
+START_TEST(no_cell_is_asked_without_leave) {
+    struct taking t = {.own_fd = -1};
+    struct peer_server_stats stats;
+    setup(MB);
+    start_giver(0, 1 << 30);
+    put_blob(givers[0].fd, digest + 7, content, content_n);
+    order = "0";
+    leave = LEAVE_NONE;
+    take(&t);
+    ck_assert_int_eq(t.code, -EHOSTUNREACH);
+    peer_server_stats(givers[0].server, &stats);
+    ck_assert_uint_eq(stats.given + stats.refused, 0);
     strbuf_fini(&t.got);
     teardown();
 }
@@ -496,6 +554,7 @@ RUN_TESTS("image/peers", a_blob_comes_from_a_cell_that_has_it,
           one_that_lies_is_found_out_and_another_one_is_asked,
           where_one_goes_away_the_next_one_goes_on, where_one_becomes_slow_the_next_one_goes_on,
           ones_own_blob_is_used_first_and_dropped_when_it_is_wrong,
+          what_is_here_is_used_only_with_leave, no_cell_is_asked_without_leave,
           without_anybody_who_has_it_it_fails_at_once, a_token_that_has_expired_is_asked_for_again,
           what_is_given_keeps_to_the_bandwidth, strangers_get_nothing_but_a_status,
           who_says_nothing_or_reads_nothing_is_let_go)

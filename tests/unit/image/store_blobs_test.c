@@ -2,7 +2,6 @@
  */
 #include "tests/unit/image/store_world.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -24,44 +23,6 @@ static bool blob_is_right(size_t i) {
         return false;
     digest_of(bytes, n, found);
     return str_eq(found, blobs[i].digest);
-}
-
-static void keep_blobs(void) {
-    keeps_blobs = true;
-    reopen_store();
-}
-
-static void keep(const size_t *which, size_t n) {
-    struct image_keep list[BLOBS];
-    for (size_t i = 0; i < n; i++) {
-        strcpy(list[i].digest, blobs[which[i]].digest);
-        list[i].size = blobs[which[i]].bytes.n;
-    }
-    ck_assert_int_eq(image_store_keep(store, list, n), 0);
-}
-
-static char changes[4096];
-static void on_change(void *data, enum image_kind kind, const char *hex, bool there) {
-    (void)data;
-    for (size_t i = 0; i < blobs_made(); i++)
-        if (str_eq(hex, (kind == IMAGE_BLOB ? blobs[i].digest : blobs[i].diff_id) + 7))
-            sprintf(changes + strlen(changes), "%c%c%zu ", there ? '+' : '-',
-                    kind == IMAGE_BLOB ? 'b' : 't', i);
-}
-
-static const Berth__Image *image_with(void *data, const char *digest) {
-    static Berth__Image image;
-    (void)data;
-    berth__image__init(&image);
-    image.registry = (char *)"reg.example";
-    image.repository = (char *)"library/test";
-    return str_eq(digest, blobs[0].digest) ? &image : NULL;
-}
-
-static void watch(void) {
-    const struct image_store_ops ops = {on_change, image_with, NULL};
-    changes[0] = 0;
-    image_store_set_ops(store, &ops);
 }
 
 START_TEST(what_is_pulled_is_kept_for_others_where_others_ask) {

@@ -177,6 +177,8 @@ void on_done(void *data, struct image_lease *lease, const struct error *err) {
         o->err = *err;
 }
 
+char *repository = "library/test", *password = "";
+
 struct image_pull *start_from(char *registry, struct outcome *o, const size_t *which, size_t n) {
     Berth__Image image = BERTH__IMAGE__INIT;
     Berth__Layer layers[BLOBS], *list[BLOBS];
@@ -192,7 +194,8 @@ struct image_pull *start_from(char *registry, struct outcome *o, const size_t *w
         list[i] = &layers[i];
     }
     image.registry = registry;
-    image.repository = "library/test";
+    image.repository = repository;
+    image.username = image.password = password;
     image.layers = list;
     image.n_layers = n;
     ck_assert_msg(image_pull_start(store, &image, &ops, &pull, &err) == 0, "%s", err.msg);
@@ -221,6 +224,61 @@ size_t count_entries(const char *sub) {
         n += e->d_name[0] != '.';
     closedir(d);
     return n;
+}
+
+/* --- blobs for other cells --- */
+
+void keep_blobs(void) {
+    keeps_blobs = true;
+    reopen_store();
+}
+
+void keep(const size_t *which, size_t n) {
+    struct image_keep list[BLOBS];
+    for (size_t i = 0; i < n; i++) {
+        strcpy(list[i].digest, blobs[which[i]].digest);
+        list[i].size = blobs[which[i]].bytes.n;
+        list[i].of = repository_id_of("reg.example", "library/test");
+    }
+    ck_assert_int_eq(image_store_keep(store, list, n), 0);
+}
+
+char changes[4096];
+/* "+b0": everybody's blob 0 is there; "+b0:repository". */
+static void on_change(void *data, enum image_kind kind, const uint8_t id[LAYER_ID_SIZE],
+                      bool there) {
+    static const char *const repositories[] = {NULL, "library/test", "private/a", "private/b"};
+    (void)data;
+    for (size_t i = 0; i < blobs_made(); i++)
+        for (size_t k = 0; k < ARRAY_SIZE(repositories); k++) {
+            const char *text = kind == IMAGE_BLOB ? blobs[i].digest : blobs[i].diff_id;
+            uint8_t digest[LAYER_ID_SIZE], its[LAYER_ID_SIZE];
+            struct repository_id of = repositories[k]
+                                          ? repository_id_of("reg.example", repositories[k])
+                                          : repository_id_open;
+            ck_assert_int_eq(hex_decode(text + 7, digest, sizeof digest), 0);
+            layer_id(digest, &of, its);
+            if (memcmp(its, id, sizeof its) == 0)
+                sprintf(changes + strlen(changes), "%c%c%zu%s%s ", there ? '+' : '-',
+                        kind == IMAGE_BLOB ? 'b' : 't', i, k > 0 ? ":" : "",
+                        k > 0 ? repositories[k] : "");
+        }
+}
+
+static const Berth__Image *image_with(void *data, const char *digest,
+                                      const struct repository_id *of) {
+    static Berth__Image image;
+    (void)data, (void)of;
+    berth__image__init(&image);
+    image.registry = (char *)"reg.example";
+    image.repository = (char *)"library/test";
+    return str_eq(digest, blobs[0].digest) ? &image : NULL;
+}
+
+void watch(void) {
+    const struct image_store_ops ops = {on_change, image_with, NULL};
+    changes[0] = 0;
+    image_store_set_ops(store, &ops);
 }
 
 struct image_store_stats stats(void) {

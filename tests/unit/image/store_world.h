@@ -68,10 +68,21 @@ struct outcome {
 void on_progress(void *outcome, uint64_t done_bytes, uint64_t total_bytes);
 void on_done(void *outcome, struct image_lease *lease, const struct error *err);
 
+/* Whose images are, "library/test" and without a password unless a test says otherwise. */
+extern char *repository, *password;
 /* An image of these blobs is pulled: begun, and to its end. */
 struct image_pull *start_from(char *registry, struct outcome *o, const size_t *which, size_t n);
 struct image_pull *start(struct outcome *o, const size_t *which, size_t n);
 struct image_lease *pull(const size_t *which, size_t n);
+
+/* --- blobs for other cells --- */
+
+void keep_blobs(void); /* the store does, from now on */
+void keep(const size_t *which, size_t n);
+/* What the store says is here, from watch() on: "+b0 " everybody's blob 0, "-t1:private/a " the
+ * tree of blob 1 no more, for that repository. */
+extern char changes[4096];
+void watch(void);
 
 struct image_store_stats stats(void);
 size_t count_entries(const char *sub);

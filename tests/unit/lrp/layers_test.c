@@ -92,8 +92,9 @@ static void say(size_t cell, bool full, bool gives, const char *blobs, const cha
     ck_assert_int_eq(lrp_cell_holds(lrp, id_of(cell), &h), 0);
 }
 
-/* An app whose image has these layers, of 10 bytes each. */
-static void desire(const char *process, const char *layers, uint32_t instances) {
+/* An app whose image, of this repository, has these layers, of 10 bytes each. */
+static void desire_of(const char *repository, const char *process, const char *layers,
+                      uint32_t instances) {
     char process_guid[64], texts[16][2][72], manifest[72];
     uint8_t bytes[32] = {0};
     Berth__Layer items[16], *list[16];
@@ -115,6 +116,8 @@ static void desire(const char *process, const char *layers, uint32_t instances) 
     strcpy(manifest, "sha256:");
     hex_encode(bytes, 32, manifest + 7);
     image.digest = manifest;
+    image.registry = (char *)"reg";
+    image.repository = (char *)(uintptr_t)repository;
     image.layers = list;
     run_info.image = &image;
     uint8_t packed[8192];
@@ -132,6 +135,10 @@ static void desire(const char *process, const char *layers, uint32_t instances) 
                                   .run_info = packed,
                                   .run_info_n = n};
     ck_assert_int_eq(lrp_desire(lrp, &d, now, NULL), 0);
+}
+
+static void desire(const char *process, const char *layers, uint32_t instances) {
+    desire_of("repo", process, layers, instances);
 }
 
 static void on_found(void *arg, const struct lrp_actual *a) {
@@ -207,16 +214,37 @@ END_TEST
 
 /* --- locating --- */
 
-/* Who gives it to this cell, in order: "c1c2". */
-static const char *located(size_t asker, char layer, size_t max) {
-    static char text[64];
-    const char *ids[8];
+static void id_in(const char *repository, char layer, uint8_t ret[32]) {
+    struct repository_id of = repository_id_of("reg", repository);
     uint8_t bytes[32];
     digest(bytes, (uint8_t)layer);
-    size_t n = lrp_locate(lrp, id_of(asker), bytes, ids, max);
+    layer_id(bytes, &of, ret);
+}
+
+/* What this cell hears that asks for it for this repository: "c1c2" give it, in order; "!" at the
+ * end where it is everybody's, "." where it is the repository's. */
+static const char *located_of(const char *repository, size_t asker, char layer) {
+    static const char *const leaves[] = {"", ".", "!"};
+    static char text[64];
+    struct lrp_located found;
+    uint8_t id[32], bytes[32];
+    id_in(repository, layer, id);
+    digest(bytes, (uint8_t)layer);
+    lrp_locate(lrp, id_of(asker), id, &found);
+    ck_assert(found.n == 0 || memcmp(found.digest, bytes, 32) == 0);
     text[0] = 0;
-    for (size_t i = 0; i < n; i++)
-        strcat(text, ids[i]);
+    for (size_t i = 0; i < found.n; i++)
+        strcat(text, found.ids[i]);
+    strcat(text, leaves[found.leave]);
+    return text;
+}
+
+/* Who gives it, of what came without a password. */
+static const char *located(size_t asker, char layer) {
+    static char text[64];
+    snprintf(text, sizeof text, "%s", located_of("repo", asker, layer));
+    ck_assert_ptr_null(strchr(text, '.'));
+    text[strcspn(text, "!")] = 0;
     return text;
 }
 
@@ -228,22 +256,77 @@ START_TEST(a_layer_is_found_for_who_runs_an_image_that_has_it) {
     join(1, "z1", 1000);
     join(2, "z2", 1000);
     say(1, true, true, "abc", "", "");
-    ck_assert_str_eq(located(0, 'a', 3), "c1");
-    ck_assert_str_eq(located(0, 'c', 3), ""); /* of no image that it runs */
-    ck_assert_str_eq(located(2, 'a', 3), ""); /* runs nothing of it */
-    ck_assert_str_eq(located(0, 'z', 3), ""); /* nobody has it */
+    ck_assert_str_eq(located(0, 'a'), "c1");
+    ck_assert_str_eq(located(0, 'c'), ""); /* of no image that it runs */
+    ck_assert_str_eq(located(2, 'a'), ""); /* runs nothing of it */
+    ck_assert_str_eq(located(0, 'z'), ""); /* nobody has it */
     say(2, true, true, "a", "", "");
-    ck_assert_str_eq(located(0, 'a', 3), "c1c2"); /* its own zone first */
-    ck_assert_str_eq(located(0, 'a', 1), "c1");
+    ck_assert_str_eq(located(0, 'a'), "c1c2"); /* its own zone first */
     say(1, false, true, "", "", "a");
-    ck_assert_str_eq(located(0, 'a', 3), "c2");
+    ck_assert_str_eq(located(0, 'a'), "c2");
     say(2, true, true, "b", "", ""); /* a full list that does not name it */
-    ck_assert_str_eq(located(0, 'a', 3), "");
+    ck_assert_str_eq(located(0, 'a'), "");
     say(1, true, false, "ab", "ab", ""); /* has it, but does not give */
-    ck_assert_str_eq(located(0, 'b', 3), "c2");
+    ck_assert_str_eq(located(0, 'b'), "c2");
     pass(20, BIT(2));
-    ck_assert_str_eq(located(0, 'b', 3), ""); /* silent */
+    ck_assert_str_eq(located(0, 'b'), ""); /* silent */
     ck_assert_int_eq(lrp_cell_holds(lrp, "unknown", &(struct lrp_holdings){0}), -ENOENT);
+    lrp_free(lrp);
+}
+END_TEST
+
+/* The cell has the layers for apps of this repository. */
+static void say_of(const char *repository, size_t cell, const char *blobs, const char *trees) {
+    uint8_t there[32 * 16], unpacked[32 * 16];
+    struct lrp_holdings h = {.full_begin = true, .full_end = true, .gives = true};
+    for (; *blobs; blobs++)
+        id_in(repository, *blobs, there + 32 * h.blobs.n++);
+    for (; *trees; trees++)
+        id_in(repository, (char)(*trees + 100), unpacked + 32 * h.trees.n++);
+    h.blobs.p = there;
+    h.trees.p = unpacked;
+    ck_assert_int_eq(lrp_cell_holds(lrp, id_of(cell), &h), 0);
+}
+
+/* Whoever may write a manifest may name any layer. */
+START_TEST(a_repositorys_layer_is_for_its_own_apps_alone) {
+    start(1);
+    join(0, "z1", 1000);
+    desire_of("private", "p", "ab", 1);
+    desire_of("stolen", "q", "ab", 1); /* the very same manifest */
+    pass(1, 0);
+    join(1, "z1", 1000);
+    join(2, "z1", 1000);
+    say_of("private", 1, "ab", "ab");
+    ck_assert_str_eq(located_of("private", 0, 'a'), "c1.");
+    ck_assert_str_eq(located_of("stolen", 0, 'a'), "");
+    ck_assert_str_eq(located_of("elsewhere", 0, 'a'), ""); /* of no app */
+    say_of("stolen", 2, "a", "");                          /* its registry gave all of one */
+    ck_assert_str_eq(located_of("stolen", 0, 'a'), "c2.");
+    ck_assert_str_eq(located_of("stolen", 0, 'b'), "");
+    ck_assert_str_eq(located_of("private", 0, 'a'), "c1.");
+    pass(20, BIT(1));
+    ck_assert_str_eq(located_of("private", 0, 'a'), "."); /* nobody gives it, but it was shown */
+    say(2, true, true, "a", "", "");                      /* it came without a password */
+    ck_assert_str_eq(located_of("private", 0, 'a'), "c2!");
+    ck_assert_str_eq(located_of("stolen", 0, 'a'), "c2!");
+    ck_assert_str_eq(located_of("private", 1, 'a'), ""); /* it is to run nothing of it */
+    lrp_free(lrp);
+}
+END_TEST
+
+START_TEST(the_id_of_an_open_layer_gets_nothing_from_who_has_a_repositorys) {
+    struct lrp_located found;
+    uint8_t bytes[32];
+    start(1);
+    join(0, "z1", 1000);
+    desire_of("private", "p", "a", 1);
+    pass(1, 0);
+    join(1, "z1", 1000);
+    say_of("private", 1, "a", "a");
+    digest(bytes, 'a');
+    lrp_locate(lrp, id_of(0), bytes, &found);
+    ck_assert(found.n == 0 && found.leave == LRP_LEAVE_NONE);
     lrp_free(lrp);
 }
 END_TEST
@@ -261,19 +344,19 @@ START_TEST(only_the_holders_that_are_named_to_the_end_of_a_full_list_stay) {
     /* begins, has one, goes on: nothing is forgotten yet */
     lrp_cell_holds(lrp, "c1",
                    &(struct lrp_holdings){.full_begin = true, .gives = true, .blobs = {a, 1}});
-    ck_assert_str_eq(located(0, 'b', 3), "c1");
+    ck_assert_str_eq(located(0, 'b'), "c1");
     lrp_cell_holds(lrp, "c1", &(struct lrp_holdings){.full_end = true, .gives = true});
-    ck_assert_str_eq(located(0, 'a', 3), "c1");
-    ck_assert_str_eq(located(0, 'b', 3), "");
+    ck_assert_str_eq(located(0, 'a'), "c1");
+    ck_assert_str_eq(located(0, 'b'), "");
     lrp_free(lrp);
 }
 END_TEST
 
 /* --- keeping --- */
 
-static bool on_kept(void *arg, const uint8_t bytes[32], uint64_t size) {
-    char letter[2] = {(char)bytes[31], 0};
-    ck_assert_uint_eq(size, 10);
+static bool on_kept(void *arg, const struct lrp_kept *kept) {
+    char letter[2] = {(char)kept->digest[31], 0};
+    ck_assert_uint_eq(kept->size, 10);
     strcat(arg, letter);
     return strlen(arg) < 1000;
 }
@@ -292,6 +375,22 @@ static unsigned keepers(const char *layers) {
             bits |= BIT(i);
     return bits;
 }
+
+START_TEST(a_repositorys_image_is_kept_twice_too_whoever_else_has_the_same_layers) {
+    start(1);
+    join(0, "z1", 1000);
+    desire_of("private", "p", "ab", 1);
+    pass(1, 0);
+    join(1, "z1", 1000);
+    join(2, "z1", 1000);
+    say_of("private", 0, "ab", "ab");
+    say_of("other", 1, "ab", "ab"); /* counts for nothing */
+    say_of("private", 2, "a", "");
+    pass(2, 0);
+    ck_assert_uint_eq(keepers("ab"), BIT(0) | BIT(2));
+    lrp_free(lrp);
+}
+END_TEST
 
 START_TEST(two_cells_keep_an_image_once_one_has_all_of_it) {
     start(1);
@@ -315,8 +414,8 @@ START_TEST(two_cells_keep_an_image_once_one_has_all_of_it) {
     ck_assert_uint_ne(lrp_keep_version(lrp, "c2"), version);
     ck_assert_uint_gt(lrp_cell_version(lrp, "c2"), set);     /* so that it is told */
     ck_assert_uint_eq(lrp_keep_version(lrp, "c1"), version); /* nothing is nothing everywhere */
-    ck_assert_str_eq(located(2, 'a', 3), "c0");              /* it may have what it must keep */
-    ck_assert_str_eq(located(1, 'a', 3), "");
+    ck_assert_str_eq(located(2, 'a'), "c0");                 /* it may have what it must keep */
+    ck_assert_str_eq(located(1, 'a'), "");
 
     lrp_undesire(lrp, "p", now);
     pass(3, 0);
@@ -483,6 +582,9 @@ END_TEST
 RUN_TESTS("lrp/layers", an_instance_goes_where_its_layers_are_unless_something_weighs_more,
           layers_neither_pile_instances_up_nor_draw_them_into_one_zone,
           a_layer_is_found_for_who_runs_an_image_that_has_it,
+          a_repositorys_layer_is_for_its_own_apps_alone,
+          the_id_of_an_open_layer_gets_nothing_from_who_has_a_repositorys,
+          a_repositorys_image_is_kept_twice_too_whoever_else_has_the_same_layers,
           only_the_holders_that_are_named_to_the_end_of_a_full_list_stay,
           two_cells_keep_an_image_once_one_has_all_of_it,
           a_lost_keeper_is_replaced_and_not_called_back,

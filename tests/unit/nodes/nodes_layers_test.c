@@ -7,12 +7,16 @@
 #include "common/base/clock.h"
 #include "common/base/str.h"
 #include "common/bus/token.h"
+#include "common/registry/layer_id.h"
 
 /* A digest is its last byte. */
 static void digest(uint8_t ret[32], uint8_t letter) {
     memset(ret, 0, 32);
     ret[31] = letter;
 }
+
+#define REGISTRY   "registry.example"
+#define REPOSITORY "some/app"
 
 /* An app of one instance, whose image has one layer, `letter`. */
 static void desire_image(uint8_t letter) {
@@ -29,6 +33,8 @@ static void desire_image(uint8_t letter) {
     layer.diff_id = texts[1];
     layer.size = 1000;
     image.digest = manifest;
+    image.registry = TEXT(REGISTRY);
+    image.repository = TEXT(REPOSITORY);
     image.layers = layers;
     image.n_layers = 1;
     run_info.image = &image;
@@ -71,7 +77,10 @@ static void locate(struct peer *p, const char *letters) {
     ProtobufCBinaryData wants[8];
     uint8_t blobs[8][32];
     for (; letters[msg.n_locate]; msg.n_locate++) {
-        digest(blobs[msg.n_locate], (uint8_t)letters[msg.n_locate]);
+        const struct repository_id of = repository_id_of(REGISTRY, REPOSITORY);
+        uint8_t bytes[32];
+        digest(bytes, (uint8_t)letters[msg.n_locate]);
+        layer_id(bytes, &of, blobs[msg.n_locate]);
         wants[msg.n_locate] = (ProtobufCBinaryData){32, blobs[msg.n_locate]};
     }
     msg.locate = wants;
@@ -116,11 +125,12 @@ START_TEST(a_cell_is_told_where_its_apps_layers_are_with_a_token_for_there) {
     locate(&cell_report, "abz");
     const Berth__Places *places = cell_report.ack->places[0];
     ck_assert_uint_eq(places->blob.len, 32);
-    ck_assert_uint_eq(places->blob.data[31], 'a');
     ck_assert_uint_eq(places->n_places, 1);
+    ck_assert_int_eq(places->leave, BERTH__LEAVE__LEAVE_ALL);
     ck_assert_str_eq(places->places[0]->address, "10.1.2.3");
     ck_assert_uint_eq(places->places[0]->port, 7420);
     ck_assert_uint_eq(cell_report.ack->places[1]->n_places, 0); /* no app of its has it */
+    ck_assert_int_eq(cell_report.ack->places[1]->leave, BERTH__LEAVE__LEAVE_NONE);
     ck_assert_uint_eq(cell_report.ack->places[2]->n_places, 0);
 
     const char *token = places->places[0]->token;
@@ -142,8 +152,8 @@ START_TEST(a_cell_is_told_where_its_apps_layers_are_with_a_token_for_there) {
 }
 END_TEST
 
-static bool on_first(void *arg, const uint8_t blob[32], uint64_t size) {
-    (void)arg, (void)blob, (void)size;
+static bool on_first(void *arg, const struct lrp_kept *first) {
+    (void)arg, (void)first;
     return false;
 }
 static bool keeps_something(void *id) {
@@ -172,6 +182,9 @@ START_TEST(a_cell_is_told_what_it_must_keep) {
     ck_assert_uint_eq(keep->sizes[0], 1000);
     ck_assert_uint_eq(keep->blobs.len, 32);
     ck_assert_uint_eq(keep->blobs.data[31], 'a');
+    const struct repository_id of = repository_id_of(REGISTRY, REPOSITORY);
+    ck_assert_uint_eq(keep->repositories.len, sizeof of);
+    ck_assert_mem_eq(keep->repositories.data, &of, sizeof of);
     locate(&other_report, "a"); /* it may fetch what it must keep */
     ck_assert_uint_eq(other_report.ack->places[0]->n_places, 1);
 
