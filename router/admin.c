@@ -47,7 +47,7 @@ const char *router_stuck(void *data) {
 static void on_routes(struct evhttp_request *req, void *arg) {
     const struct router *r = arg;
     _cleanup_(strbuf_fini) struct strbuf text = {0};
-    routes_print(r->routes, &text);
+    routes_print(r->routes, "", &text);
     struct evbuffer *body = evbuffer_new();
     if (!body || text.failed || evbuffer_add(body, text.p, text.n) < 0) {
         evhttp_send_error(req, 500, "out of memory");

@@ -11,6 +11,7 @@
     X(requests, "counter", "Requests received, refused ones too.")                                 \
     X(rejected_requests, "counter", "Requests refused as malformed or too large.")                 \
     X(unknown_routes, "counter", "Requests for a route that does not exist.")                      \
+    X(routes_unknown, "counter", "Requests before any route table was known.")                     \
     X(no_endpoints, "counter", "Requests for a route without instances.")                          \
     X(bad_gateways, "counter", "Requests that no instance answered.")                              \
     X(responses_1xx, "counter", "Upgraded connections (101).")                                     \

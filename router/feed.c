@@ -13,7 +13,6 @@
 
 #define SAVE_AFTER_MS 1000  /* changes come in bursts: one write for all */
 #define SAVE_AGAIN_MS 10000 /* after a failure: a full disk, say */
-#define ROUTES_FILE   "routes.json"
 #define EPOCH_BYTES   8
 
 struct feed {
@@ -22,7 +21,7 @@ struct feed {
     struct bus_conversation *watch;
     struct ship *ship; /* NULL: no access lines to the controller */
     struct event *save_event;
-    char *path; /* owned; NULL: nothing is saved */
+    struct saved *saved;
     bool dirty;
     uint8_t epoch[EPOCH_BYTES];
     size_t epoch_n;
@@ -46,9 +45,9 @@ static void save_in(struct feed *f, unsigned ms) {
 static void save(struct feed *f) {
     struct error err = {0};
     f->dirty = false;
-    if (!f->path)
+    if (!f->saved->path)
         return;
-    if (routes_save(f->routes, f->path, &err) < 0) {
+    if (saved_write(f->saved, f->routes, &err) < 0) {
         f->save_failures++;
         log_error("routes not saved", "why=%s", log_quote(err.msg));
         save_in(f, SAVE_AGAIN_MS);
@@ -177,7 +176,6 @@ void feed_free(struct feed *f) {
         save(f);
     if (f->save_event)
         event_free(f->save_event);
-    free(f->path);
     free(f);
 }
 
@@ -199,7 +197,8 @@ static int open_watch(struct feed *f, struct event_base *loop, const struct bus_
 }
 
 int feed_new(struct feed **ret, struct event_base *loop, const struct router_config *config,
-             struct routes *routes, struct access_sink *sink, struct error *err) {
+             struct routes *routes, struct saved *saved, struct access_sink *sink,
+             struct error *err) {
     _cleanup_(feed_freep) struct feed *f = mem_zalloc(sizeof *f);
     struct bus_identity identity;
     int r;
@@ -208,11 +207,9 @@ int feed_new(struct feed **ret, struct event_base *loop, const struct router_con
     f->heard_ms = clock_mono_ms();
     f->config = config;
     f->routes = routes;
+    f->saved = saved;
     f->save_event = evtimer_new(loop, on_save, f);
     if (!f->save_event)
-        return error_set(err, -ENOMEM, "out of memory");
-    if (!str_empty(config->state_dir) &&
-        !(f->path = str_printf("%s/%s", config->state_dir, ROUTES_FILE)))
         return error_set(err, -ENOMEM, "out of memory");
     if ((r = bus_identity_read(config->key_file, &identity, err)) < 0)
         return r;

@@ -6,7 +6,7 @@
 #include "common/base/str.h"
 #include "router/access_log.h"
 #include "router/config.h"
-#include "router/routes.h"
+#include "router/saved.h"
 
 struct event_base;
 struct feed;
@@ -14,7 +14,8 @@ struct feed;
 /* Opens the conversations of the configuration (the apps' logs only when `sink` has a ring). All
  * arguments are borrowed. */
 int feed_new(struct feed **ret, struct event_base *loop, const struct router_config *config,
-             struct routes *routes, struct access_sink *sink, struct error *err);
+             struct routes *routes, struct saved *saved, struct access_sink *sink,
+             struct error *err);
 void feed_free(struct feed *f);               /* saves what is not saved yet */
 bool feed_knows_routes(const struct feed *f); /* a whole table was heard */
 void feed_metrics(const struct feed *f, struct strbuf *out);

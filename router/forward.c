@@ -409,7 +409,13 @@ static void find_route(struct exchange *x, const struct head *h) {
         return;
     }
     const struct table *table = view_table(&w->view, &w->shared->publisher);
-    struct route *r = table ? table_find(table, h->host_name, h->path) : NULL;
+    if (!table) {
+        COUNT(w, routes_unknown);
+        answer(x, 503, "routes_unknown", CACHE_NEVER,
+               "The router has not been told its routes yet.");
+        return;
+    }
+    struct route *r = table_find(table, h->host_name, h->path);
     if (!r && slice_eq(h->host_name, client_ip(x->client))) {
         answer_empty_host(x); /* some balancers fill in an address where there was no Host */
         return;

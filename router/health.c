@@ -11,7 +11,7 @@
 #define MAX_HEADERS 16384
 #define MAX_BODY    1024
 
-/* Without any table every request would be answered 404: another router knows better. */
+/* Without any table every request would be answered 503: another router knows better. */
 static bool is_ready(const struct router *r) {
     bool knows = !r->feed || r->routes_loaded || feed_knows_routes(r->feed);
     return knows && !r->draining;

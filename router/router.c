@@ -2,20 +2,19 @@
 
 #include <errno.h>
 #include <event2/http.h>
-#include <fcntl.h>
 #include <string.h>
 
-#include "common/base/fs.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 
-#define RING_BYTES  (4u << 20) /* access lines waiting for the controller */
-#define SWEEP_MS    1000
-#define ROUTES_FILE "routes.json"
+#define RING_BYTES (4u << 20) /* access lines waiting for the controller */
+#define SWEEP_MS   1000
 
 static void on_sweep(evutil_socket_t fd, short what, void *arg) {
     struct router *r = arg;
     (void)fd, (void)what;
     publisher_sweep(&r->shared.publisher);
+    saved_renew(&r->saved, clock_mono_ms());
 }
 
 static int load_tls(struct router *r, struct error *err) {
@@ -54,25 +53,21 @@ static void on_reload(void *data) {
         log_info("reloaded", "tls=%s", r->shared.tls ? "yes" : "no");
 }
 
-/* The table of the last run serves until the controller says more. */
+/* The table of the last run serves until the controller says more. Without it nothing is published
+ * when there will be word from a controller: nobody knows then which routes there are. */
 static int load_routes(struct router *r, struct error *err) {
     struct error why = {0};
     unsigned skipped;
-    if (str_empty(r->config.state_dir))
-        return routes_publish(r->routes, err);
-    int code = fs_mkdirs(AT_FDCWD, r->config.state_dir, 0750, err);
+    int code = saved_open(&r->saved, &r->config, err);
     if (code < 0)
         return code;
-    _cleanup_(freep) char *path = str_printf("%s/%s", r->config.state_dir, ROUTES_FILE);
-    if (!path)
-        return error_set(err, -ENOMEM, "out of memory");
-    code = routes_load(r->routes, path, &skipped, &why);
+    code = saved_load(&r->saved, r->routes, &skipped, &why);
     r->routes_loaded = code == 0;
     if (code == 0)
         log_info("saved routes loaded", "routes=%zu skipped=%u", routes_count(r->routes), skipped);
     else if (code != -ENOENT)
-        log_error("saved routes not loaded", "why=%s", log_quote(why.msg));
-    return routes_publish(r->routes, err);
+        log_warn("saved routes not used", "why=%s", log_quote(why.msg));
+    return code == 0 || str_empty(r->config.controller) ? routes_publish(r->routes, err) : 0;
 }
 
 static int build_workers(struct router *r, struct error *err) {
@@ -126,7 +121,7 @@ int router_build(struct router *r, struct error *err) {
         (code = load_routes(r, err)) < 0 || (code = build_workers(r, err)) < 0 ||
         (code = build_daemon(r, err)) < 0)
         return code;
-    return has_controller ? feed_new(&r->feed, r->loop, c, r->routes, &r->sink, err) : 0;
+    return has_controller ? feed_new(&r->feed, r->loop, c, r->routes, &r->saved, &r->sink, err) : 0;
 }
 
 int router_listen(struct router *r, struct error *err) {
@@ -151,6 +146,7 @@ void router_fini(struct router *r) {
     if (r->health)
         evhttp_free(r->health);
     routes_free(r->routes);
+    saved_close(&r->saved);
     if (r->sweep)
         event_free(r->sweep);
     if (r->drain_event)

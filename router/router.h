@@ -21,6 +21,7 @@ struct router {
     struct shared shared;
     struct access_sink sink;
     struct routes *routes;
+    struct saved saved;
     struct feed *feed; /* NULL without a controller */
     struct worker **workers;
     unsigned worker_count;

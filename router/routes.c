@@ -162,7 +162,8 @@ static int route_from_json(struct routes *r, const json_t *j, struct route **ret
                      text_of(j, "app_name"), specs, (unsigned)n, routes_seed(r), NULL, err);
 }
 
-int routes_load(struct routes *r, const char *path, unsigned *ret_skipped, struct error *err) {
+int routes_load(struct routes *r, const char *path, const char *node, unsigned *ret_skipped,
+                struct error *err) {
     _cleanup_(freep) char *text = NULL;
     _cleanup_(json_decrefp) json_t *root = NULL;
     size_t n, i;
@@ -178,6 +179,9 @@ int routes_load(struct routes *r, const char *path, unsigned *ret_skipped, struc
     if (number_of(root, "version") != FILE_VERSION || !json_is_array(list))
         return error_set(err, -EINVAL, "%s is not a saved route table of version %d", path,
                          FILE_VERSION);
+    const char *whose = text_of(root, "node");
+    if (*node && whose && !str_eq(whose, node))
+        return error_set(err, -ESTALE, "%s is of another router, %.64s", path, whose);
     *ret_skipped = 0;
     routes_begin_full(r);
     json_array_foreach(list, i, j) {
@@ -236,8 +240,11 @@ static void put_route(struct strbuf *out, const struct route *r) {
     strbuf_puts(out, "]}");
 }
 
-void routes_print(const struct routes *r, struct strbuf *out) {
-    strbuf_printf(out, "{\"version\": %d, \"routes\": [", FILE_VERSION);
+void routes_print(const struct routes *r, const char *node, struct strbuf *out) {
+    strbuf_printf(out, "{\"version\": %d, ", FILE_VERSION);
+    if (*node)
+        strbuf_printf(out, "\"node\": \"%s\", ", node);
+    strbuf_puts(out, "\"routes\": [");
     for (const struct entry *e = r->entries; e; e = e->hh.next) {
         strbuf_puts(out, e == r->entries ? "\n" : ",\n");
         put_route(out, e->route);
@@ -245,10 +252,10 @@ void routes_print(const struct routes *r, struct strbuf *out) {
     strbuf_puts(out, "\n]}\n");
 }
 
-int routes_save(const struct routes *r, const char *path, struct error *err) {
+int routes_save(const struct routes *r, const char *path, const char *node, struct error *err) {
     _cleanup_(strbuf_fini) struct strbuf out = {0};
-    routes_print(r, &out);
+    routes_print(r, node, &out);
     if (out.failed)
         return error_set(err, -ENOMEM, "out of memory");
-    return fs_write_atomic(AT_FDCWD, path, 0640, out.p, out.n, err);
+    return fs_write_atomic(AT_FDCWD, path, 0600, out.p, out.n, err);
 }

@@ -3,12 +3,13 @@
  *
  * The saved file is JSON, for people and tests to write too:
  *
- *     {"version": 1, "routes": [
+ *     {"version": 1, "node": "...", "routes": [
  *        {"host": "app.example", "path": "/v1", "app_guid": "...", "app_name": "app",
  *         "endpoints": [{"address": "10.0.0.4", "port": 61001, "instance_guid": "...",
  *                        "index": 0}]}]}
  *
- * `path`, `app_name` and `endpoints` may be missing. */
+ * `path`, `app_name` and `endpoints` may be missing, and so may "node": whose table it is, the id
+ * in hex that its key file has. */
 #ifndef ROUTER_ROUTES_H
 #define ROUTER_ROUTES_H
 
@@ -40,10 +41,13 @@ size_t routes_count(const struct routes *r);
 uint32_t routes_seed(struct routes *r); /* for route_new() */
 
 /* Replaces the set by the file's. Routes that are not valid are left out and counted. -ENOENT,
- * -EINVAL for another format; the set is untouched then. */
-int routes_load(struct routes *r, const char *path, unsigned *ret_skipped, struct error *err);
-void routes_print(const struct routes *r, struct strbuf *out); /* the file's text */
+ * -EINVAL for another format, -ESTALE for another node's; the set is untouched then. `node` may be
+ * empty: then any file will do, and one that is written names none. */
+int routes_load(struct routes *r, const char *path, const char *node, unsigned *ret_skipped,
+                struct error *err);
+void routes_print(const struct routes *r, const char *node,
+                  struct strbuf *out); /* the file's text */
 /* Atomically. */
-int routes_save(const struct routes *r, const char *path, struct error *err);
+int routes_save(const struct routes *r, const char *path, const char *node, struct error *err);
 
 #endif

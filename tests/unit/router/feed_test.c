@@ -20,6 +20,7 @@ static struct publisher publisher;
 static struct routes *routes;
 static struct access_sink sink;
 static struct feed *feed;
+static struct saved saved;
 static struct router_config config;
 static char dir[64], key_path[96], control_url[64], logs_url[64];
 static const uint8_t master[BUS_KEY_SIZE] = {1, 2, 3};
@@ -127,13 +128,16 @@ static void setup(void) {
                                     .controller_logs = logs_url,
                                     .state_dir = dir};
     struct error err = {0};
-    ck_assert_msg(feed_new(&feed, loop, &config, routes, &sink, &err) == 0, "%s", err.msg);
+    saved = (struct saved){0};
+    ck_assert_msg(saved_open(&saved, &config, &err) == 0, "%s", err.msg);
+    ck_assert_msg(feed_new(&feed, loop, &config, routes, &saved, &sink, &err) == 0, "%s", err.msg);
 }
 
 static void teardown(void) {
     feed_free(feed);
     hub_free(hub);
     routes_free(routes);
+    saved_close(&saved);
     publisher_fini(&publisher);
     access_sink_close(&sink);
     event_base_free(loop);
@@ -255,7 +259,7 @@ START_TEST(the_set_is_saved_a_moment_later_and_at_the_end) {
     unsigned skipped;
     routes_remove(routes, "a");
     routes_remove(routes, "b");
-    ck_assert_int_eq(routes_load(routes, path, &skipped, NULL), 0);
+    ck_assert_int_eq(routes_load(routes, path, saved.node, &skipped, NULL), 0);
     ck_assert_uint_eq(routes_count(routes), 2);
     teardown();
 }

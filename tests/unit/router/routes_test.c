@@ -73,10 +73,10 @@ START_TEST(what_was_saved_is_loaded) {
     setup();
     put("a.example", "/x", "one");
     put("*.example", "", "two");
-    ck_assert_int_eq(routes_save(routes, path, NULL), 0);
+    ck_assert_int_eq(routes_save(routes, path, "", NULL), 0);
     routes_remove(routes, "a.example/x");
     put("other", "", "x");
-    ck_assert_int_eq(routes_load(routes, path, &skipped, NULL), 0);
+    ck_assert_int_eq(routes_load(routes, path, "", &skipped, NULL), 0);
     ck_assert_uint_eq(skipped, 0);
     ck_assert_uint_eq(routes_count(routes), 2);
     ck_assert_int_eq(routes_publish(routes, NULL), 0);
@@ -102,16 +102,16 @@ START_TEST(a_damaged_file_changes_nothing) {
     put("a", "", "one");
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         ck_assert_int_eq(fs_write_quick(AT_FDCWD, path, 0600, texts[i], strlen(texts[i]), NULL), 0);
-        ck_assert_int_eq(routes_load(routes, path, &skipped, NULL), -EINVAL);
+        ck_assert_int_eq(routes_load(routes, path, "", &skipped, NULL), -EINVAL);
         ck_assert_uint_eq(routes_count(routes), 1);
     }
     unlink(path);
-    ck_assert_int_eq(routes_load(routes, path, &skipped, NULL), -ENOENT);
+    ck_assert_int_eq(routes_load(routes, path, "", &skipped, NULL), -ENOENT);
     static const char odd[] =
         "{\"version\": 1, \"routes\": [7, {\"host\": \"a b\"}, {\"host\": \"ok\"},"
         "{\"host\": \"x\", \"endpoints\": [3, {\"port\": -1}]}]}";
     ck_assert_int_eq(fs_write_quick(AT_FDCWD, path, 0600, odd, strlen(odd), NULL), 0);
-    ck_assert_int_eq(routes_load(routes, path, &skipped, NULL), 0);
+    ck_assert_int_eq(routes_load(routes, path, "", &skipped, NULL), 0);
     ck_assert_uint_eq(skipped, 2);
     ck_assert_uint_eq(routes_count(routes), 2);
     teardown();
