@@ -282,6 +282,7 @@ void lrp_ask(struct lrp *l); /* there is work for lrp_converge() */
 
 /* --- process.c */
 void process_dirty(struct lrp *l, struct process *p);
+void process_wait(struct lrp *l, struct process *p); /* for room to appear */
 void process_due(struct lrp *l, struct process *p, uint64_t due_ms);
 struct process *process_take_due(struct lrp *l, uint64_t now_ms);
 int heap_reserve(struct lrp *l, size_t n);

@@ -161,10 +161,7 @@ static void place_failed(struct lrp *l, struct process *p, uint32_t index, const
     s->place_failed = true;
     s->retry_at_ms = now_ms + PLACE_RETRY_MS;
     process_due(l, p, MIN(p->due_ms, s->retry_at_ms));
-    if (!p->waiting) {
-        p->waiting = true;
-        DL_APPEND(l->waiting, p);
-    }
+    process_wait(l, p);
     bool known = s->reason && same_problem(s->reason, text);
     slot_set_reason(s, text);
     if (known)

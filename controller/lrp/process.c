@@ -156,12 +156,19 @@ bool process_wants_place(struct lrp *l, struct process *p, uint32_t index, uint6
     return false;
 }
 
+void process_wait(struct lrp *l, struct process *p) {
+    if (p->waiting)
+        return;
+    p->waiting = true;
+    DL_APPEND(l->waiting, p);
+}
+
 int process_reconcile(struct lrp *l, struct process *p, uint64_t now_ms) {
     uint64_t due = NEVER;
     bool retry_now = p->retry_now;
     p->retry_now = false;
     if (p->waiting) {
-        p->waiting = false; /* placement says again who waits for room */
+        p->waiting = false;
         DL_DELETE(l->waiting, p);
     }
     while (p->slot_count > p->instances) { /* the highest index goes first */
@@ -178,8 +185,13 @@ int process_reconcile(struct lrp *l, struct process *p, uint64_t now_ms) {
         return 0; /* lrp_converge() comes back to every process when it has settled */
     for (uint32_t i = 0; i < p->instances; i++) {
         struct slot *s = &p->slots[i];
-        if (s->in_todo || !slot_wants_place(s, retry_now, now_ms, &due))
+        if (s->in_todo)
             continue;
+        if (!slot_wants_place(s, retry_now, now_ms, &due)) {
+            if (s->place_failed)
+                process_wait(l, p);
+            continue;
+        }
         s->retry_at_ms = 0;
         if (todo_add(l, p, i, s->primary != NULL) < 0)
             return -ENOMEM;
