@@ -240,6 +240,14 @@ static void on_event(void *data, const char *kind, const struct lrp_actual *a, c
                     "Cell %s requesting replacement for instance %s", a->cell_name,
                     a->instance_guid);
         remember(b, API_INSTANCE_RESCHEDULED, a, "its cell is being emptied");
+    } else if (str_eq(kind, "spreading")) {
+        logs_printf(b->deps.logs, a->app_guid, "API", false, clock_wall_ns(),
+                    "Instance %u on cell %s is %s", a->index, a->cell_name, text);
+        remember(b, API_INSTANCE_RESCHEDULED, a, text);
+    } else if (str_eq(kind, "not-spread")) {
+        logs_printf(b->deps.logs, a->app_guid, "API", false, clock_wall_ns(),
+                    "Instance %u stays where it is, its replacement on cell %s did not run: %s",
+                    a->index, a->cell_name, text);
     } else if (str_eq(kind, "unknown")) { /* deleted meanwhile, or of after the database's backup */
         log_warn("stopping an instance that nothing in the database wants",
                  "app=%s process=%s index=%u instance=%s cell=%s", a->app_guid, a->process_guid,
@@ -317,7 +325,8 @@ int brain_new(struct brain **ret, const struct brain_deps *deps, struct error *e
     struct lrp_config config = {.presence_ms = BUS_PRESENCE_MS,
                                 .converge_ms = CONVERGE_MS,
                                 .settle_ms = BUS_PRESENCE_MS,
-                                .drain_ms = DRAIN_MS};
+                                .drain_ms = DRAIN_MS,
+                                .spread_quiet_ms = deps->spread_quiet_ms};
     random_bytes(&config.rng_seed, sizeof config.rng_seed);
     const struct lrp_ops ops = {.on_cell_changed = on_cell_changed,
                                 .on_routes_changed = on_routes_changed,
@@ -414,6 +423,10 @@ void brain_metrics(struct brain *b, struct strbuf *out) {
          "Instances stopped that nothing in the database wanted.", n.instances_unknown},
         {"berth_instances_evacuated_total", "counter", "Replacements for evacuated instances.",
          n.instances_evacuated},
+        {"berth_spread_moves_total", "counter", "Moves begun to spread the instances of a process.",
+         n.spread_moves},
+        {"berth_spread_moves_given_back_total", "counter",
+         "Such moves whose replacement did not come to run.", n.spread_given_back},
         {"berth_tasks_pending", "gauge", "Tasks that do not run yet.", t.tasks_pending},
         {"berth_tasks_running", "gauge", "Tasks that run.", t.tasks_running},
         {"berth_tasks_succeeded_total", "counter", "Tasks that ended well.", b->tasks_succeeded},

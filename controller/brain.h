@@ -23,6 +23,7 @@ struct brain_deps {
     struct event_base *loop;
     struct store *store;
     struct logs *logs;
+    uint64_t spread_quiet_ms; /* as lrp_config's */
 };
 
 int brain_new(struct brain **ret, const struct brain_deps *deps, struct error *err);

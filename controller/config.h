@@ -16,6 +16,8 @@ struct controller_config {
     char *log_level, *log_format;
     uint64_t max_memory, max_disk, max_instances, default_memory, default_disk;
     uint64_t staging_in_flight;
+    bool spread;
+    uint64_t spread_quiet; /* s */
     uint64_t log_bytes_per_app, log_bytes;
     struct registry_config *registries;
 

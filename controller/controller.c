@@ -129,7 +129,11 @@ static int build_store(struct controller *c, struct error *err) {
 }
 
 static int build_brain(struct controller *c, struct error *err) {
-    const struct brain_deps deps = {.loop = c->loop, .store = c->store, .logs = c->logs};
+    const struct brain_deps deps = {.loop = c->loop,
+                                    .store = c->store,
+                                    .logs = c->logs,
+                                    .spread_quiet_ms =
+                                        c->config.spread ? c->config.spread_quiet * 1000 : 0};
     return brain_new(&c->brain, &deps, err);
 }
 

@@ -28,6 +28,8 @@ static void put_running(struct strbuf *out, const struct lrp_actual *a, uint64_t
                       ", which has been silent for %" PRIu64
                       " s; it keeps its routes until another one runs in its place",
                       seconds(a->cell_heard_ms, now_ms));
+    else if (a->spreading)
+        strbuf_puts(out, ", until the one in its place runs where fewer of the app do");
     else if (a->old)
         strbuf_puts(out, ", which is being evacuated, until the one in its place runs");
     else if (a->place_failed)
@@ -79,7 +81,8 @@ char *placement_text(const struct lrp_actual *a, bool settled, uint64_t now_ms) 
     case LRP_CLAIMED:
         strbuf_puts(&out, "starts on ");
         put_cell(&out, a);
-        strbuf_printf(&out, ", for %" PRIu64 " s%s%s", seconds(a->since_ms, now_ms),
+        strbuf_printf(&out, ", for %" PRIu64 " s%s%s%s", seconds(a->since_ms, now_ms),
+                      a->spreading ? ", to spread the app's instances" : "",
                       str_empty(a->detail) ? "" : ": ", a->detail ? a->detail : "");
         break;
     case LRP_STOPPING:

@@ -145,15 +145,19 @@ bool lrp_cell_reported(const struct lrp *l, const char *cell_id) {
 
 static void lose_instance(struct lrp *l, struct instance *in, uint64_t now_ms) {
     struct slot *s = instance_slot(in);
-    if (in->role == ROLE_OLD)
+    bool spreads = s && s->spreads && in->role == ROLE_OLD; /* now it must */
+    if (in->role == ROLE_OLD && !spreads)
         return; /* of an evacuating cell: it is being replaced already */
     if (in->task)
         task_instance_lost(l, in, true);
-    if (!s || s->old) { /* of no use, or itself a replacement: the first one stays */
+    if (!s || (s->old && !spreads)) { /* of no use, or itself a replacement: the first one stays */
         instance_withdraw(l, in, now_ms);
         return;
     }
-    instance_make_old(l, in, now_ms);
+    if (spreads)
+        spread_over(l, s);
+    else
+        instance_make_old(l, in, now_ms);
     l->counters.instances_lost++;
     lrp_instance_event(l, "cell-lost", in,
                        "its cell has gone silent; it is being replaced on another cell");
@@ -161,6 +165,7 @@ static void lose_instance(struct lrp *l, struct instance *in, uint64_t now_ms) {
 
 static void lose_cell(struct lrp *l, struct cell *c, uint64_t now_ms) {
     c->suspect = true;
+    spread_stir(l, now_ms);
     if (!c->evacuating || c->containers_used > 0) /* not one that was emptied, and left */
         l->counters.cells_lost++;
     struct instance *in, *tmp;
@@ -203,8 +208,7 @@ static void keep_instances(struct lrp *l, struct cell *c, uint64_t now_ms) {
         }
         if (s->primary)
             instance_withdraw(l, s->primary, now_ms);
-        s->old = NULL;
-        instance_take_slot(l, in, in->process, ROLE_PRIMARY);
+        instance_make_primary(l, in);
         if (in->state == LRP_RUNNING)
             instance_running(l, in, now_ms);
     }
@@ -212,10 +216,27 @@ static void keep_instances(struct lrp *l, struct cell *c, uint64_t now_ms) {
 
 void cell_returned(struct lrp *l, struct cell *c, uint64_t now_ms) {
     c->suspect = false;
+    spread_stir(l, now_ms);
     l->counters.cells_returned++;
     l->grew = true;
     if (!c->evacuating)
         keep_instances(l, c, now_ms);
+}
+
+/* Its cell is to be emptied. */
+static void leave_cell(struct lrp *l, struct instance *in, uint64_t now_ms) {
+    struct slot *s = instance_slot(in);
+    if (!s)
+        return;
+    if (in->role == ROLE_PRIMARY && !s->spreads) {
+        process_dirty(l, in->process);
+    } else if (in->role == ROLE_PRIMARY) { /* it was to come here */
+        instance_withdraw(l, in, now_ms);
+    } else if (s->spreads) { /* it moves already: now it must */
+        spread_over(l, s);
+        l->counters.instances_evacuated++;
+        lrp_instance_event(l, "evacuating", in, "");
+    }
 }
 
 void lrp_cell_evacuating(struct lrp *l, const char *cell_id, bool evacuating, uint64_t now_ms) {
@@ -223,6 +244,7 @@ void lrp_cell_evacuating(struct lrp *l, const char *cell_id, bool evacuating, ui
     if (!c || c->evacuating == evacuating)
         return;
     c->evacuating = evacuating;
+    spread_stir(l, now_ms);
     if (!evacuating) {
         l->grew = true;
         if (!c->suspect)
@@ -230,10 +252,9 @@ void lrp_cell_evacuating(struct lrp *l, const char *cell_id, bool evacuating, ui
         return;
     }
     l->counters.evacuations++;
-    struct instance *in;
-    DL_FOREACH (c->changes, in) {
-        if (in->role == ROLE_PRIMARY)
-            process_dirty(l, in->process);
+    struct instance *in, *tmp;
+    DL_FOREACH_SAFE (c->changes, in, tmp) {
+        leave_cell(l, in, now_ms);
     }
 }
 

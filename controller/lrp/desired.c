@@ -116,6 +116,8 @@ void process_free(struct lrp *l, struct process *p) {
     if (p->waiting)
         DL_DELETE(l->waiting, p);
     heap_remove(l, p);
+    if (l->spread_at == p)
+        l->spread_at = p->hh.next;
     HASH_DEL(l->processes, p);
     for (uint32_t i = 0; i < p->slot_count; i++)
         free(p->slots[i].reason);
@@ -186,6 +188,7 @@ int lrp_desire(struct lrp *l, const struct lrp_desired *from, uint64_t now_ms, s
         want(l, p, TAKE_PTR(d));
     }
     p->instances = from->instances;
+    p->rolling = from->rolling;
     if (routes_map(l, p, from->routes, from->route_count) < 0)
         return error_set(err, -ENOMEM, "out of memory");
     if (renamed)

@@ -94,6 +94,8 @@ void instance_set_state(struct lrp *l, struct instance *in, enum lrp_state state
         in->cell->starting--;
     if (state == LRP_CLAIMED)
         in->cell->starting++;
+    if (in->process)
+        process_changed(in->process, now_ms);
     if (in->process && (in->state == LRP_RUNNING || state == LRP_RUNNING))
         routes_touch(l, in->process);
     in->state = state;
@@ -124,7 +126,13 @@ void instance_make_old(struct lrp *l, struct instance *in, uint64_t now_ms) {
     process_dirty(l, in->process);
 }
 
+void instance_make_primary(struct lrp *l, struct instance *in) {
+    instance_slot(in)->old = NULL;
+    instance_take_slot(l, in, in->process, ROLE_PRIMARY);
+}
+
 static void leave_slot(struct lrp *l, struct instance *in, uint64_t now_ms) {
+    struct process *p = in->process;
     struct slot *s = instance_slot(in);
     if (in->role == ROLE_TASK) {
         in->role = ROLE_NONE;
@@ -133,17 +141,22 @@ static void leave_slot(struct lrp *l, struct instance *in, uint64_t now_ms) {
     if (!s)
         return;
     if (in->state == LRP_RUNNING)
-        routes_touch(l, in->process);
+        routes_touch(l, p);
+    struct instance *stays = s->spreads && in->role == ROLE_PRIMARY ? s->old : NULL;
+    spread_over(l, s);
     *(in->role == ROLE_PRIMARY ? &s->primary : &s->old) = NULL;
     if (in->role == ROLE_PRIMARY) {
         s->since_ms = now_ms;
         if (s->place_failed) /* to be evacuated: now it is to be placed, which is more urgent */
             s->place_failed = false, s->retry_at_ms = 0;
     }
-    process_dirty(l, in->process);
+    process_dirty(l, p);
+    process_changed(p, now_ms);
     in->role = ROLE_NONE;
     in->process = NULL;
     in->cell->tombstones++;
+    if (stays)
+        spread_give_back(l, p, stays, now_ms);
 }
 
 void instance_withdraw(struct lrp *l, struct instance *in, uint64_t now_ms) {
@@ -209,6 +222,13 @@ static void count_crash(struct slot *s, const struct instance *in, uint64_t now_
 void instance_crashed(struct lrp *l, struct instance *in, const Berth__ActualLrp *m,
                       uint64_t now_ms) {
     struct slot *s = instance_slot(in);
+    if (s && s->spreads && in->role == ROLE_PRIMARY) { /* who was to move serves on */
+        lrp_instance_event(l, "not-spread", in, m->reason);
+        instance_gone(l, in, now_ms);
+        return;
+    }
+    if (s && s->spreads) /* a crash as any other: it is the one that counts */
+        instance_withdraw(l, s->primary, now_ms);
     if (in->role == ROLE_OLD || !s) { /* replaced already, or asked to stop */
         if (!s)
             lrp_instance_event(l, in->undecided ? "crash" : "stopped", in, m->reason);

@@ -49,9 +49,14 @@
 /* How much one convergence does, some 2 ms each: slots that it reconciles; cells that it looks at
  * to place instances. The rest is done by the next one, at once: others want their turn of the
  * loop. */
-#define RECONCILE_SLOTS  20000
-#define PLACE_LOOKS      400000
-#define PLACE_COST       100  /* what else a placement costs, in looks */
+#define RECONCILE_SLOTS 20000
+#define PLACE_LOOKS     400000
+#define PLACE_COST      100 /* what else a placement costs, in looks */
+/* Spread repair, ours: how much one convergence does, some 0.5 ms, in slots and cells looked at;
+ * moves under way at a time, one to a cell; how long a process is left alone whose move failed. */
+#define SPREAD_LOOKS     20000
+#define SPREAD_MOVES(n)  MAX(1u, (n) / 10) /* of n cells */
+#define SPREAD_AGAIN_MS  900000u
 #define REASON_MAX       1024 /* bbs:db/sqldb/actual_lrp_db.go */
 #define ROUTE_TOMBSTONES 4096
 #define ZONES_MAX        1024
@@ -73,7 +78,8 @@ struct desired { /* one version of a process; counted references */
 
 struct slot { /* one index of a process */
     struct instance *primary;
-    struct instance *old;   /* on a silent or evacuating cell: serves until the primary runs */
+    struct instance *old;   /* its cell is silent or evacuating, or it moves: serves until the
+                             * primary runs */
     uint64_t since_ms;      /* of UNCLAIMED or CRASHED */
     uint64_t restart_at_ms; /* CRASHED: 0 means never */
     uint64_t retry_at_ms;   /* UNCLAIMED: not before; 0 means now */
@@ -84,6 +90,7 @@ struct slot { /* one index of a process */
     bool crashed;
     bool place_failed; /* retry also when room appears; with a primary: it cannot be evacuated */
     bool in_todo;      /* to be placed, when its turn comes */
+    bool spreads;      /* spread repair moves it: the old one is on no cell that goes */
 };
 
 struct process {          /* what a group wants */
@@ -98,7 +105,11 @@ struct process {          /* what a group wants */
     bool fresh;   /* came after lrp_desired_complete(): no cell can have it already */
     bool reset;   /* `want` was replaced: all slots are of another version */
     bool dirty, waiting, retry_now;
-    uint32_t in_todo; /* items of lrp.todo that name it: until then it is not freed */
+    bool rolling;             /* leave it where it is */
+    uint64_t changed_ms;      /* when an instance last came to be something else, or went */
+    uint64_t spread_again_ms; /* not moved before */
+    uint64_t even_at;         /* lrp.stirs when it was spread as well as can be; 0: not known */
+    uint32_t in_todo;         /* items of lrp.todo that name it: until then it is not freed */
     struct process *dirty_next;
     struct process *prev, *next; /* lrp.waiting */
     uint64_t due_ms;             /* NEVER, or in the heap */
@@ -159,6 +170,9 @@ struct zone {
     char *name;
     uint64_t mark; /* as cell.mark */
     uint32_t mark_count;
+    uint32_t takes;           /* cells of it that take instances */
+    struct instance *fullest; /* one of its fullest cell, ... */
+    uint64_t fullest_mark;    /* ... if this is lrp.mark */
     UT_hash_handle hh;
 };
 
@@ -177,6 +191,7 @@ struct cell {
     bool evacuating; /* gets nothing new */
     bool expected;   /* settling waits for it */
     bool in_full;
+    bool arriving; /* an instance moves here to be spread */
 
     char *id, *name, *address;
     uint64_t heard_ms;
@@ -251,7 +266,12 @@ struct lrp {
     struct zone *zones;
     uint64_t mark;
     struct lrp_counters counters;
-    bool grew; /* room appeared since the last retry */
+    uint64_t stirred_ms, stirs; /* when cells last came, went or began to; how often */
+    struct process *spread_at;  /* spread_some() goes on from here */
+    uint64_t spread_ms;         /* its next time around */
+    uint32_t moves;             /* slots that spread */
+    bool spread_waits;          /* somebody's new cell is busy with another one */
+    bool grew;                  /* room appeared since the last retry */
     uint64_t growth_retry_ms;
 
     struct layer *layers; /* by kind and id */
@@ -282,7 +302,8 @@ void lrp_ask(struct lrp *l); /* there is work for lrp_converge() */
 
 /* --- process.c */
 void process_dirty(struct lrp *l, struct process *p);
-void process_wait(struct lrp *l, struct process *p); /* for room to appear */
+void process_wait(struct lrp *l, struct process *p);      /* for room to appear */
+void process_changed(struct process *p, uint64_t now_ms); /* its instances did */
 void process_due(struct lrp *l, struct process *p, uint64_t due_ms);
 struct process *process_take_due(struct lrp *l, uint64_t now_ms);
 int heap_reserve(struct lrp *l, size_t n);
@@ -305,8 +326,9 @@ struct instance *instance_new(struct lrp *l, const char *guid, struct desired *d
 void instance_free(struct lrp *l, struct instance *in);
 void instance_set_state(struct lrp *l, struct instance *in, enum lrp_state state, uint64_t now_ms);
 void instance_take_slot(struct lrp *l, struct instance *in, struct process *p, enum role role);
-/* The slot's primary becomes the old one; there must be none yet. */
+/* The slot's primary becomes the old one; there must be none yet. And the way back. */
 void instance_make_old(struct lrp *l, struct instance *in, uint64_t now_ms);
+void instance_make_primary(struct lrp *l, struct instance *in);
 /* Out of its slot and the routes, and out of its cell's set: once nobody can still be sending it
  * requests. `in` may be freed. */
 void instance_withdraw(struct lrp *l, struct instance *in, uint64_t now_ms);
@@ -354,6 +376,23 @@ int tasks_save(struct lrp *l, uint64_t now_ms);
 /* --- place.c */
 /* Places who is to be placed, as many as PLACE_LOOKS allows. */
 void place_some(struct lrp *l, uint64_t now_ms);
+/* Starts a new primary there. Who was it is evacuated, if there is one. -ENOMEM. */
+int place_on(struct lrp *l, struct process *p, uint32_t index, struct cell *c, uint64_t now_ms);
+bool place_takes(const struct cell *c); /* does it get anything new? */
+/* Counts the process's instances a cell and a zone. Returns how many cells have any. */
+uint32_t place_mark(struct lrp *l, const struct process *p);
+uint32_t place_marked(const struct lrp *l, const struct zone *z);
+/* Where this one of the marked process would be placed now, were it not there. NULL: nowhere. */
+struct cell *place_again(struct lrp *l, const struct instance *in);
+
+/* --- spread.c */
+/* Moves who would serve better elsewhere, when all is quiet; a part of it at a time. */
+void spread_some(struct lrp *l, uint64_t now_ms);
+void spread_stir(struct lrp *l, uint64_t now_ms); /* something became of a cell */
+/* The slot moves no more, or for another reason now. Its primary must still be there. */
+void spread_over(struct lrp *l, struct slot *s);
+/* The one that was to take its place is gone: all is as before. */
+void spread_give_back(struct lrp *l, struct process *p, struct instance *old, uint64_t now_ms);
 
 /* --- todo.c */
 int todo_add(struct lrp *l, struct process *p, uint32_t index, bool moves);

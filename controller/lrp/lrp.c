@@ -89,6 +89,7 @@ static uint64_t settle(struct lrp *l, uint64_t now_ms) {
         return end;
     l->settled = true;
     l->settled_ms = now_ms;
+    spread_stir(l, now_ms);
     l->route_version++; /* an empty table, too, is something to tell */
     l->routes_changed = true;
     sweep(l);
@@ -173,6 +174,7 @@ uint64_t lrp_converge(struct lrp *l, uint64_t now_ms) {
     bool whole = converge_dirty(l, now_ms);
     bool more = l->dirty != NULL; /* not what placing makes dirty: that has time */
     place_some(l, now_ms);
+    spread_some(l, now_ms);
     if (!whole)
         next = MIN(next, now_ms + TICK_MS);
     else if (more || l->todo.n > 0)

@@ -32,6 +32,8 @@ struct lrp_ops {
     /* Something for the app's events and log. `kind`: "crash" | "placed" | "place-failed" |
      * "running" | "stopped" | "cell-lost" | "evacuating" (a replacement of `a` is on its way) |
      * "not-evacuated" (there is no room for one) |
+     * "spreading" (likewise a replacement, on a cell or in a zone that has fewer of its process) |
+     * "not-spread" (that one, `a`, did not come to run: all stays as it was) |
      * "unknown" (nobody desires it: it is stopped) |
      * "task-waits" (of a task: a->process_type is its name); `a` and `text` borrowed. */
     void (*on_event)(void *data, const char *kind, const struct lrp_actual *a, const char *text);
@@ -50,6 +52,8 @@ struct lrp_config {
                              their chance to report; ends early when all did */
     uint64_t drain_ms; /* a running instance with ports is withdrawn from its cell this long after
                           its routes; 0: at once */
+    uint64_t spread_quiet_ms; /* after so long without a change of cells, and of a process's
+                                 instances, these are spread anew if that is of use; 0: never */
     uint64_t rng_seed;
 };
 
@@ -72,6 +76,7 @@ struct lrp_desired {
     const char *app_guid, *app_name, *process_type;
     uint32_t instances, memory_mb, disk_mb;
     uint16_t port; /* routed container port */
+    bool rolling;  /* a deployment is under way: its instances are not moved to spread them */
     const struct lrp_route *routes;
     size_t route_count;
     const void *run_info; /* packed Berth__DesiredLrp: what the cell gets; copied */
@@ -262,6 +267,7 @@ struct lrp_actual {
     bool evacuating;   /* its cell is being emptied; likewise */
     bool old;          /* serves until the one in its place does; only lrp_instances_all() and */
     bool leaving;      /* ... lrp_cell_instances() tell of it, and of who was asked to stop */
+    bool spreading;    /* moves, or is the one that takes its place, to spread the instances */
     bool place_failed; /* no cell had room: `reason` says of what; tried again at restart_at_ms */
     uint64_t since_ms; /* mono, of the state */
     uint32_t crash_count;
@@ -318,6 +324,8 @@ struct lrp_counters {
     uint64_t evacuations;         /* of cells */
     uint64_t instances_evacuated; /* replacements that were placed */
     uint64_t instances_unknown;   /* reported, desired by nobody, and stopped */
+    uint64_t spread_moves;        /* begun, to spread the instances of a process */
+    uint64_t spread_given_back;   /* those whose replacement did not come to run */
 };
 void lrp_counters(const struct lrp *l, struct lrp_counters *ret);
 

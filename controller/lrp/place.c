@@ -52,6 +52,14 @@ static double share(const struct lrp *l, const struct cell *c, const struct imag
     return im && c->held_mark == l->held_mark ? (double)c->held_bytes / (double)im->bytes : 0;
 }
 
+uint32_t place_marked(const struct lrp *l, const struct zone *z) {
+    return z->mark == l->mark ? z->mark_count : 0;
+}
+
+bool place_takes(const struct cell *c) {
+    return c->present && c->reported && !c->suspect && !c->evacuating;
+}
+
 static struct cell *pick(struct lrp *l, const struct cell *avoid, const struct need *need,
                          const struct image *im, struct misfit *ret) {
     struct cell *best = NULL;
@@ -61,7 +69,7 @@ static struct cell *pick(struct lrp *l, const struct cell *avoid, const struct n
     size_t at = l->cell_count ? rng_below(&l->rng, l->cell_count) : 0; /* ties: any of them */
     for (size_t k = 0; k < l->cell_count; k++, at = at + 1 == l->cell_count ? 0 : at + 1) {
         struct cell *c = l->cells[at];
-        if (!c->present || !c->reported || c->suspect || c->evacuating) {
+        if (!place_takes(c)) {
             ret->silent += c->suspect;
             ret->evacuating += c->evacuating && !c->suspect;
             continue;
@@ -69,7 +77,7 @@ static struct cell *pick(struct lrp *l, const struct cell *avoid, const struct n
         if (!fits(c, need, ret))
             continue;
         bool avoided = c == avoid;
-        uint32_t zone = c->zone->mark == l->mark ? c->zone->mark_count : 0;
+        uint32_t zone = place_marked(l, c->zone);
         if (best && (avoided != best_avoided ? avoided : zone > best_zone))
             continue;
         double its = score(c, need, c->mark == l->mark ? c->mark_count : 0, share(l, c, im));
@@ -128,7 +136,8 @@ static void misfit_text(const struct misfit *m, char *buf, size_t n) {
                  m->cells);
 }
 
-static void count_mark(struct lrp *l, struct cell *c) {
+/* Returns whether it is the first one of the cell. */
+static bool count_mark(struct lrp *l, struct cell *c) {
     if (c->mark != l->mark) {
         c->mark = l->mark;
         c->mark_count = 0;
@@ -137,16 +146,30 @@ static void count_mark(struct lrp *l, struct cell *c) {
         c->zone->mark = l->mark;
         c->zone->mark_count = 0;
     }
-    c->mark_count++;
     c->zone->mark_count++;
+    return c->mark_count++ == 0;
 }
 
-/* Counts the process's instances a cell and a zone. */
-static void mark(struct lrp *l, const struct process *p) {
+uint32_t place_mark(struct lrp *l, const struct process *p) {
+    uint32_t cells = 0;
     l->mark++;
     for (uint32_t i = 0; i < p->slot_count; i++)
         if (p->slots[i].primary && !p->slots[i].primary->cell->evacuating) /* those will go */
-            count_mark(l, p->slots[i].primary->cell);
+            cells += count_mark(l, p->slots[i].primary->cell);
+    return cells;
+}
+
+struct cell *place_again(struct lrp *l, const struct instance *in) {
+    const struct desired *d = in->process->want;
+    struct need need = {d->memory_mb, d->disk_mb};
+    struct misfit unsaid = {0};
+    image_mark_held(l, d->image, HELD_AT_ALL);
+    in->cell->mark_count--;
+    in->cell->zone->mark_count--;
+    struct cell *c = pick(l, NULL, &need, d->image, &unsaid);
+    in->cell->mark_count++;
+    in->cell->zone->mark_count++;
+    return c;
 }
 
 /* The numbers in brackets do not matter. */
@@ -192,8 +215,7 @@ static void make_way(struct lrp *l, struct process *p, struct instance *in, uint
         instance_withdraw(l, in, now_ms);
 }
 
-static int place_on(struct lrp *l, struct process *p, uint32_t index, struct cell *c,
-                    uint64_t now_ms) {
+int place_on(struct lrp *l, struct process *p, uint32_t index, struct cell *c, uint64_t now_ms) {
     char guid[GUID_SIZE];
     l->ops.new_guid(l->ops.data, guid);
     struct instance *in =
@@ -282,7 +304,7 @@ static void place_one(struct lrp *l, struct placing *with, const struct item *it
     struct cell *c = NULL;
     if (!known) {
         if (with->process != p)
-            mark(l, p);
+            place_mark(l, p);
         with->process = p;
         if (!with->counted || with->image != p->want->image)
             image_mark_held(l, p->want->image, HELD_AT_ALL);

@@ -17,6 +17,11 @@ void process_dirty(struct lrp *l, struct process *p) {
     lrp_ask(l);
 }
 
+void process_changed(struct process *p, uint64_t now_ms) {
+    p->changed_ms = now_ms;
+    p->even_at = 0;
+}
+
 /* --- a binary heap of processes by due time --- */
 
 int heap_reserve(struct lrp *l, size_t n) {

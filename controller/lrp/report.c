@@ -222,6 +222,8 @@ static void end_full(struct lrp *l, struct cell *c, uint64_t now_ms) {
         if (!in->seen && in->reported)
             instance_gone(l, in, now_ms); /* it had it, it has it no more */
     }
+    if (!c->reported)
+        spread_stir(l, now_ms);
     c->in_full = false;
     c->reported = true;
     l->grew = true; /* it can take more, and settling may be over: lrp_converge() looks */

@@ -72,6 +72,7 @@ void view_instance(const struct instance *in, struct lrp_actual *ret) {
     if (!s)
         return;
     view_past(s, ret);
+    ret->spreading = s->spreads;
     if (s->place_failed && s->reason) {
         ret->place_failed = true;
         ret->reason = s->reason;
@@ -217,7 +218,8 @@ void lrp_totals(const struct lrp *l, struct lrp_totals *ret) {
             ret->evacuating += s && ((s->old && s->old->cell->evacuating) ||
                                      (s->primary && s->primary->cell->evacuating));
             if (s && s->primary)
-                *(s->primary->state == LRP_RUNNING ? &ret->running : &ret->claimed) += 1;
+                *(s->primary->state == LRP_RUNNING || s->spreads ? &ret->running : &ret->claimed) +=
+                    1;
             else
                 *(s && s->crashed ? &ret->crashed : &ret->unclaimed) += 1;
         }

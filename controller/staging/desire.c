@@ -185,6 +185,7 @@ static int desire_version(struct staging *s, const struct run_rows *rows, const 
         .memory_mb = lrp->memory_mb,
         .disk_mb = lrp->disk_mb,
         .port = (uint16_t)(lrp->n_ports ? lrp->ports[0] : 0),
+        .rolling = p->rolling,
         .routes = routes,
         .route_count = route_count,
         .run_info = packed,

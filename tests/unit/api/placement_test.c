@@ -67,6 +67,23 @@ START_TEST(each_state_of_an_instance_has_its_words) {
             "runs on cell cell-1 (z1), which is being evacuated; not evacuated: insufficient "
             "resources: memory (numbers)");
 
+    a = instance(LRP_RUNNING);
+    a.old = a.spreading = true;
+    ck_text(a, true,
+            "still serves on cell cell-1 (z1), until the one in its place runs where fewer of the "
+            "app do");
+    a.suspect = true;
+    ck_text(a, true,
+            "runs on cell cell-1 (z1), which has been silent for 17 s; it keeps its routes until "
+            "another one runs in its place");
+
+    a = instance(LRP_CLAIMED);
+    a.spreading = true;
+    a.detail = "fetching the image, 40%";
+    ck_text(a, true,
+            "starts on cell cell-1 (z1), for 40 s, to spread the app's instances: fetching the "
+            "image, 40%");
+
     a = instance(LRP_CLAIMED);
     a.cell_zone = "";
     ck_text(a, true, "starts on cell cell-1, for 40 s");

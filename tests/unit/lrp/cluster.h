@@ -18,7 +18,7 @@
             ck_abort_msg("%s:%d: %s", __FILE__, __LINE__, #condition);                             \
     } while (0)
 
-#define MAX_CELLS      8
+#define MAX_CELLS      20
 #define MAX_CONTAINERS 256
 #define MAX_ROUTES     64
 #define MAX_TASKS      64
@@ -514,7 +514,7 @@ static inline void cluster_restart_brain(struct cluster *c) {
 
 static inline void check_cell(const struct cell *c) {
     uint64_t memory = 0, version = 0;
-    uint32_t containers = 0, starting = 0, tombstones = 0;
+    uint32_t containers = 0, starting = 0, tombstones = 0, arriving = 0;
     for (const struct instance *in = c->changes; in; in = in->next) {
         must(in->version > version);
         version = in->version;
@@ -523,7 +523,10 @@ static inline void check_cell(const struct cell *c) {
         starting += in->state == LRP_CLAIMED;
         tombstones += in->role == ROLE_NONE;
         must(in->cell == c);
-        must(in->role != ROLE_OLD || c->suspect || c->evacuating);
+        const struct slot *at = instance_slot(in);
+        must(in->role != ROLE_OLD || c->suspect || c->evacuating || at->spreads);
+        must(in->role != ROLE_OLD || !at->spreads || !(c->suspect || c->evacuating));
+        arriving += at && at->spreads && in->role == ROLE_PRIMARY;
         must(in->role != ROLE_PRIMARY || !c->suspect);
         must(!in->leaving || (in->role == ROLE_NONE && in->counted && !c->suspect));
         must((in->role == ROLE_TASK) <= (in->task != NULL && in->counted));
@@ -539,10 +542,12 @@ static inline void check_cell(const struct cell *c) {
     must(c->containers_used == containers);
     must(c->starting == starting);
     must(c->tombstones == tombstones);
+    must(c->arriving == arriving); /* one at most */
 }
 
 static inline void cluster_check(const struct cluster *c) {
     const struct lrp *l = c->lrp;
+    uint32_t moves = 0;
     for (size_t i = 0; i < l->cell_count; i++)
         check_cell(l->cells[i]);
     for (const struct process *p = l->processes; p; p = p->hh.next) {
@@ -553,8 +558,11 @@ static inline void cluster_check(const struct cluster *c) {
             must(!s->primary || s->primary->desired == p->want);
             must(!s->old || s->old->desired == p->want);
             must(!(s->primary && s->crashed));
+            must(!s->spreads || (s->primary && s->old && s->primary->state != LRP_RUNNING));
+            moves += s->spreads;
         }
     }
+    must(l->moves == moves);
     for (const struct task *t = l->tasks; t; t = t->hh.next) {
         must(!t->in || (t->in->task == t && str_eq(t->in->guid, t->instance_guid)));
         must(!t->in || str_eq(t->in->cell->id, t->cell_id));

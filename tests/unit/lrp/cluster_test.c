@@ -155,12 +155,16 @@ static void check_converged(uint64_t seed) {
 }
 
 START_TEST(everything_converges_after_any_sequence_of_faults) {
+    uint64_t moves = 0, given_back = 0;
     for (uint64_t seed = 1; seed <= 400; seed++) {
         struct rng rng = {seed};
         memset(wishes, 0, sizeof wishes);
         cluster_init(&c, 1 + seed % 5, 4000);
         lrp_free(c.lrp);
         c.config.drain_ms = seed % 3 * 1500;
+        c.config.spread_quiet_ms = seed % 4 * 1000; /* in some of them instances are moved, too */
+        for (size_t i = 0; i < c.cell_count; i++)
+            c.cells[i].zone = i < c.cell_count / 2 ? "z1" : "z2";
         cluster_brain(&c);
         lrp_desired_complete(c.lrp, c.now);
         for (int i = 0; i < STEPS; i++)
@@ -171,8 +175,12 @@ START_TEST(everything_converges_after_any_sequence_of_faults) {
         cluster_check(&c);
         check_routes();
         check_converged(seed);
+        moves += c.lrp->counters.spread_moves;
+        given_back += c.lrp->counters.spread_given_back;
         cluster_fini(&c);
     }
+    ck_assert_uint_gt(moves, 100);
+    ck_assert_uint_gt(given_back, 10);
 }
 END_TEST
 
