@@ -57,6 +57,8 @@ static const struct option options[] = {
     STRING(revoke_node, NULL, "ID in hex: refuse this node from the next SIGHUP on, then exit"),
     STRING(backup, NULL,
            "FILE, new: a consistent copy of the database, also of one in use, then exit"),
+    {"check_store", OPTION_BOOL, OFFSET(check_store), "false", 0, 0, false,
+     "is the database whole, of no newer version, and is it its key? then exit"},
 };
 
 static int on_registry(void *target, const char *name, const char *key, const char *value,
@@ -120,12 +122,14 @@ static int check(struct controller_config *c, struct error *err) {
 }
 
 int controller_config_load(struct controller_config *c, int argc, char **argv, struct error *err) {
-    static char init[] = "--init=true";
+    static char init[] = "--init=true", check_store[] = "--check_store=true";
     _cleanup_(freep) char **args = mem_calloc((size_t)argc + 1, sizeof *args);
     if (!args)
         return error_set(err, -ENOMEM, "out of memory");
     for (int i = 0; i < argc; i++)
-        args[i] = str_eq(argv[i], "--init") ? init : argv[i];
+        args[i] = str_eq(argv[i], "--init")          ? init
+                  : str_eq(argv[i], "--check-store") ? check_store
+                                                     : argv[i];
     int outcome = config_load(&controller_config_spec, c, argc, args, err), r;
     if (outcome < 0 || outcome == CONFIG_DONE)
         return outcome;

@@ -22,7 +22,7 @@ struct controller_config {
     struct registry_config *registries;
 
     /* Not of the daemon: do one thing and exit. */
-    bool init;
+    bool init, check_store;
     char *password_file, *org, *space;
     char *make_node_key, *node_id, *out, *revoke_node, *backup;
 };

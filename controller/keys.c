@@ -97,6 +97,18 @@ int keys_init(const struct controller_config *c, bool *ret_fresh, struct error *
     return make_admin(c, store, ret_fresh, err);
 }
 
+int keys_check_store(const struct controller_config *c, struct error *err) {
+    _cleanup_(store_freep) struct store *store = NULL;
+    _cleanup_(freep) char *path = str_printf("%s/berth.db", c->state_dir);
+    if (!path)
+        return error_set(err, -ENOMEM, "out of memory");
+    if (access(path, F_OK) < 0)
+        return error_set(err, -errno, "there is no %s", path);
+    int r = store_open_with_keys(&store, c->state_dir, c->secrets_key_file,
+                                 c->previous_secrets_key_file, err);
+    return r < 0 ? r : store_check(store, err);
+}
+
 /* --- nodes --- */
 
 /* A new id, or the one that the node has. */

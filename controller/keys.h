@@ -23,6 +23,8 @@ void master_key_wipe(struct master_key *k); /* guard for _cleanup_ */
  * shared domain; the admin's password goes to password_file (0600). Run again it changes nothing.
  * *ret_fresh: whether it was the first run. */
 int keys_init(const struct controller_config *c, bool *ret_fresh, struct error *err);
+/* --check-store: an older database becomes one of this version. -EBUSY: it is in use. */
+int keys_check_store(const struct controller_config *c, struct error *err);
 /* --make-node-key: writes the identity line for a cell or router, with a new id or --node-id's.
  * `id` gets its id in hex. Needs the master key only: the controller may be running. */
 int keys_make_node(const struct controller_config *c, char id[static 2 * BUS_ID_SIZE + 1],

@@ -46,6 +46,12 @@ static int run_command(const struct controller_config *c, struct error *err) {
         printf("the database is in %s; its secrets need %s\n", c->backup, c->secrets_key_file);
         return 0;
     }
+    if (c->check_store) {
+        if (keys_check_store(c, err) < 0)
+            return fail("check-store", err);
+        puts("the database is whole");
+        return 0;
+    }
     return -1;
 }
 

@@ -122,7 +122,7 @@ int lrp_cell_present(struct lrp *l, const struct lrp_cell_info *info, uint64_t n
     c->memory_mb = info->memory_mb;
     c->disk_mb = info->disk_mb;
     c->containers = info->containers;
-    c->reported = c->in_full = false;
+    c->reported = c->in_full = c->removed = false;
     heard(l, c, now_ms);
     return 0;
 }
@@ -134,6 +134,12 @@ void lrp_cell_heard(struct lrp *l, const char *cell_id, uint64_t now_ms) {
     heard(l, c, now_ms);
     if (c->suspect && c->reported) /* only its words were held up: what it reported stands */
         cell_returned(l, c, now_ms);
+}
+
+void lrp_cell_removed(struct lrp *l, const char *cell_id) {
+    struct cell *c = cell_find(l, cell_id);
+    if (c)
+        c->removed = true;
 }
 
 bool lrp_cell_reported(const struct lrp *l, const char *cell_id) {

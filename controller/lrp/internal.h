@@ -190,6 +190,7 @@ struct cell {
     bool suspect;    /* silent for presence_ms */
     bool evacuating; /* gets nothing new */
     bool expected;   /* settling waits for it */
+    bool removed;    /* not to be seen any more */
     bool in_full;
     bool arriving; /* an instance moves here to be spread */
 

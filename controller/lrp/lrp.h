@@ -156,6 +156,9 @@ int lrp_cell_expected(struct lrp *l, const char *cell_id);
 /* A cell opened a conversation; its full report is still to come. */
 int lrp_cell_present(struct lrp *l, const struct lrp_cell_info *info, uint64_t now_ms);
 void lrp_cell_heard(struct lrp *l, const char *cell_id, uint64_t now_ms);
+/* It is of the cluster no longer, and will not be heard again: nobody needs to see that it is
+ * silent. */
+void lrp_cell_removed(struct lrp *l, const char *cell_id);
 /* The cell is to be emptied, or no longer: it gets nothing new, and each of its instances stays
  * until another one runs in its place. Where no other cell has room it just stays. */
 void lrp_cell_evacuating(struct lrp *l, const char *cell_id, bool evacuating, uint64_t now_ms);

@@ -173,6 +173,8 @@ int lrp_cell_instances(struct lrp *l, const char *cell_id,
 void lrp_cells(struct lrp *l, void (*each)(void *arg, const struct lrp_cell_view *c), void *arg) {
     for (size_t i = 0; i < l->cell_count; i++) {
         const struct cell *c = l->cells[i];
+        if (c->removed)
+            continue;
         const struct lrp_cell_view view = {
             .id = c->id,
             .name = c->name,
@@ -202,8 +204,9 @@ const char *lrp_cell_state(const struct lrp_cell_view *c) {
 }
 
 static void count_cell(const struct cell *c, struct lrp_totals *ret) {
-    bool gone = c->suspect && c->evacuating && c->containers_used == 0; /* it was emptied */
-    ret->cells += c->present && !c->suspect;
+    bool gone =
+        c->removed || (c->suspect && c->evacuating && c->containers_used == 0); /* emptied */
+    ret->cells += c->present && !c->suspect && !gone;
     ret->cells_silent += c->suspect && !gone;
     ret->cells_evacuating += c->evacuating && !gone;
 }

@@ -155,6 +155,11 @@ int nodes_reload(struct nodes *n, struct error *err) {
     }
     revoked_free(n->revoked);
     n->revoked = list;
+    for (const struct revoked *rev = list; rev; rev = rev->hh.next) {
+        char id[2 * BUS_ID_SIZE + 1];
+        hex_encode(rev->id, BUS_ID_SIZE, id);
+        lrp_cell_removed(n->deps.lrp, id);
+    }
     return 0;
 }
 

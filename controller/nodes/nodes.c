@@ -187,6 +187,8 @@ bool nodes_is_listening(const struct nodes *n) {
 
 void nodes_each(struct nodes *n, void (*each)(void *arg, const struct node_view *v), void *arg) {
     for (const struct node *node = n->all; node; node = node->next) {
+        if (known_is_revoked(n, node->peer->id))
+            continue;
         bool is_cell = node->peer->kind == BERTH__NODE_KIND__NODE_CELL;
         const struct node_view v = {.id = node->peer->id_text,
                                     .name = node->name,
@@ -203,13 +205,16 @@ void nodes_each(struct nodes *n, void (*each)(void *arg, const struct node_view 
 
 void nodes_page(struct nodes *n, struct strbuf *out) {
     uint64_t now_ms = clock_mono_ms();
-    for (const struct node *node = n->all; node; node = node->next)
+    for (const struct node *node = n->all; node; node = node->next) {
+        if (known_is_revoked(n, node->peer->id))
+            continue;
         strbuf_printf(out, "%s kind=%s name=%s zone=%s address=%s silent_ms=%llu version=%llu\n",
                       node->peer->id_text,
                       node->peer->kind == BERTH__NODE_KIND__NODE_CELL ? "cell" : "router",
                       node->name, node->zone, node->address,
                       (unsigned long long)(now_ms - node->peer->last_heard_mono_ms),
                       (unsigned long long)node->since);
+    }
 }
 
 void nodes_metrics(struct nodes *n, struct strbuf *out) {

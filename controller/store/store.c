@@ -285,6 +285,15 @@ int store_secret_set(struct store *s, const char *key, const char *value, struct
     return store_setting_set(s, key, hex, err);
 }
 
+int store_check(struct store *s, struct error *err) {
+    _cleanup_(sql_donep) sqlite3_stmt *stmt = NULL;
+    int r = sql_prepare(s, "PRAGMA integrity_check(1)", &stmt, err);
+    if (r < 0 || (r = sql_step(s, stmt, "checking the database", err)) < 0)
+        return r;
+    const char *text = (const char *)sqlite3_column_text(stmt, 0);
+    return str_eq(text, "ok") ? 0 : error_set(err, -EUCLEAN, "the database is damaged: %s", text);
+}
+
 int store_backup(struct store *s, const char *path, struct error *err) {
     if (access(path, F_OK) == 0)
         return error_set(err, -EEXIST, "%s exists already", path);

@@ -57,6 +57,8 @@ void store_metrics(const struct store *s, struct strbuf *out); /* Prometheus tex
 /* Wall clock, but never the same number twice and never backwards: what rows are stamped with. */
 uint64_t store_now_ns(struct store *s);
 
+int store_check(struct store *s, struct error *err); /* every page. -EUCLEAN: it is damaged */
+
 /* A consistent copy of the database (without the key) in one new file. Blocks. */
 int store_backup(struct store *s, const char *path, struct error *err);
 /* The same from another process than the one, if any, that has `dir` open: it goes on meanwhile. */

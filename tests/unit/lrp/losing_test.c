@@ -48,6 +48,9 @@ START_TEST(when_all_cells_fall_silent_everything_serves_on_and_nothing_is_starte
     ck_assert_uint_eq(t.cells, 0);
     ck_assert_uint_eq(t.cells_silent, 3);
     ck_assert_uint_eq(t.suspect, 6);
+    lrp_cell_removed(c.lrp, c.cells[0].id);
+    lrp_totals(c.lrp, &t);
+    ck_assert_uint_eq(t.cells_silent, 2); /* nobody waits for it */
     for (size_t i = 0; i < c.cell_count; i++)
         c.cells[i].cut = false;
     cluster_run(&c, 10);

@@ -186,6 +186,14 @@ static bool has_dropped(void *before) {
     return metric("berth_bus_dropped_unknown_total") > *(uint64_t *)before;
 }
 
+static bool page_has(const char *id) {
+    struct strbuf page = {0};
+    nodes_page(nodes, &page);
+    bool has = page.p && strstr(page.p, id);
+    strbuf_fini(&page);
+    return has;
+}
+
 START_TEST(a_routers_key_cannot_speak_as_a_cell_and_a_revoked_one_not_at_all) {
     struct peer p = {0}, q = {0};
     struct error err = {0};
@@ -199,10 +207,12 @@ START_TEST(a_routers_key_cannot_speak_as_a_cell_and_a_revoked_one_not_at_all) {
 
     char id[2 * BUS_ID_SIZE + 1];
     hex_encode(q.identity.id, BUS_ID_SIZE, id);
+    ck_assert(page_has(id));
     ck_assert_int_eq(nodes_revoke(revoked, "nonsense", &err), -EINVAL);
     ck_assert_int_eq(nodes_revoke(revoked, id, &err), 0);
     ck_assert_int_eq(nodes_revoke(revoked, "00112233445566778899aabbccddeeff", &err), 0);
     ck_assert_msg(nodes_reload(nodes, &err) == 0, "%s", err.msg);
+    ck_assert(!page_has(id));
     send_watch(&q);
     peer_fini(&q);
     peer_connect(&q, BERTH__NODE_KIND__NODE_ROUTER, BERTH__CONVERSATION__CONVERSATION_WATCH);

@@ -339,6 +339,7 @@ START_TEST(a_backup_is_a_whole_store) {
     struct store *other = NULL;
     struct org_row row = {0};
     OK(store_open(&other, copy, &err));
+    OK(store_check(other, &err));
     OK(store_org_get(other, org, &row, &err));
     org_row_fini(&row);
     store_free(other);
