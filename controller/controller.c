@@ -4,6 +4,7 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -163,6 +164,13 @@ static int build_rollouts(struct controller *c, struct error *err) {
     return r;
 }
 
+static void on_foreign_lines(void *data, const char *node_id, const char *name,
+                             const char *app_guid, uint64_t count) {
+    (void)data;
+    log_warn("log lines of apps that their sender does not run are refused",
+             "node=%s name=%s app=%s lines=%" PRIu64, node_id, log_quote(name), app_guid, count);
+}
+
 static int build_nodes(struct controller *c, struct error *err) {
     _cleanup_(master_key_wipe) struct master_key key = {0};
     _cleanup_(master_key_wipe) struct master_key previous = {0};
@@ -181,7 +189,8 @@ static int build_nodes(struct controller *c, struct error *err) {
                                     .gen = key.gen,
                                     .previous_master_key = previous.gen ? previous.key : NULL,
                                     .previous_gen = previous.gen,
-                                    .revoked_path = c->config.revoked_file};
+                                    .revoked_path = c->config.revoked_file,
+                                    .on_foreign_lines = on_foreign_lines};
     if ((r = nodes_new(&c->nodes, &deps, err)) < 0)
         return r;
     brain_set_nodes(c->brain, c->nodes);

@@ -33,6 +33,7 @@ static void cell_destroy(struct cell *c) {
     free(c->id);
     free(c->name);
     free(c->address);
+    free(c->apps.v);
     free(c);
 }
 
@@ -108,6 +109,7 @@ static void heard(struct lrp *l, struct cell *c, uint64_t now_ms) {
         DL_APPEND(l->heard, c);
     } else if (!c->present) {
         c->present = true;
+        c->first_ms = now_ms;
         DL_APPEND(l->heard, c);
     }
 }
@@ -172,6 +174,7 @@ static void lose_instance(struct lrp *l, struct instance *in, uint64_t now_ms) {
 static void lose_cell(struct lrp *l, struct cell *c, uint64_t now_ms) {
     c->suspect = true;
     spread_stir(l, now_ms);
+    c->suspect_ms = now_ms;
     if (!c->evacuating || c->containers_used > 0) /* not one that was emptied, and left */
         l->counters.cells_lost++;
     struct instance *in, *tmp;
@@ -223,6 +226,7 @@ static void keep_instances(struct lrp *l, struct cell *c, uint64_t now_ms) {
 void cell_returned(struct lrp *l, struct cell *c, uint64_t now_ms) {
     c->suspect = false;
     spread_stir(l, now_ms);
+    apps_returned(c, now_ms);
     l->counters.cells_returned++;
     l->grew = true;
     if (!c->evacuating)

@@ -63,11 +63,14 @@ struct desired *desired_make(const struct lrp_desired *from) {
 struct desired *desired_unknown(const char *process_guid, const char *app_guid) {
     char process[GUID_SIZE]; /* a process_guid is a process's guid, "-" and a version */
     snprintf(process, sizeof process, "%s", process_guid);
-    return desired_make(&(struct lrp_desired){.process_guid = process_guid,
-                                              .process = process,
-                                              .app_guid = app_guid,
-                                              .app_name = "",
-                                              .process_type = "web"});
+    struct desired *d = desired_make(&(struct lrp_desired){.process_guid = process_guid,
+                                                           .process = process,
+                                                           .app_guid = app_guid,
+                                                           .app_name = "",
+                                                           .process_type = "web"});
+    if (d)
+        d->stand_in = true;
+    return d;
 }
 
 /* --- processes --- */

@@ -33,6 +33,12 @@ struct instance *instance_new(struct lrp *l, const char *guid, struct desired *d
     in->desired = desired_ref(desired);
     in->index = index;
     in->cell = cell;
+    if (!desired->stand_in && apps_add(l, in) < 0) {
+        HASH_DEL(l->instances, in);
+        desired_unref(l, in->desired);
+        free(in);
+        return NULL;
+    }
     in->state = LRP_CLAIMED;
     in->since_ms = now_ms;
     in->memory_mb = memory_mb;
@@ -71,6 +77,7 @@ void instance_free(struct lrp *l, struct instance *in) {
         task_instance_lost(l, in, c->suspect);
     leave_now(l, in);
     release(l, in);
+    apps_drop(l, in);
     if (in->state == LRP_CLAIMED)
         c->starting--;
     if (in->role == ROLE_NONE)

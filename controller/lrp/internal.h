@@ -73,6 +73,7 @@ struct desired { /* one version of a process; counted references */
     size_t run_info_n;
     struct image *image;   /* a reference; NULL: run_info tells of none */
     struct process *owner; /* NULL: no longer, or never, wanted */
+    bool stand_in;         /* its names are a cell's word: desired_unknown() */
     UT_hash_handle hh;     /* in lrp.desired while owner is set */
 };
 
@@ -128,6 +129,7 @@ struct instance {
     bool reported;        /* the cell has it, by its last word */
     bool seen;            /* named by the full report that is coming in */
     bool undecided;       /* reported before all desired LRPs were known, or by a lost cell */
+    bool speaks;          /* counted in its cell's apps */
     bool leaving;         /* in lrp.leaving: out of its slot, still in its cell's set */
     uint64_t leave_ms;    /* when it may leave that set, too */
     struct instance *leave_prev, *leave_next;
@@ -176,6 +178,16 @@ struct zone {
     UT_hash_handle hh;
 };
 
+/* The apps that a cell may speak of: apps.c. */
+struct appset {
+    struct app_slot {
+        uint64_t hash;     /* of its guid; 0: free */
+        uint64_t until_ms; /* while count is 0; 0: never */
+        uint32_t count;    /* instances there */
+    } * v;                 /* owned */
+    uint32_t n, cap;
+};
+
 struct cell {
     /* what placement reads, together */
     uint64_t memory_mb, memory_used, disk_mb, disk_used;
@@ -195,7 +207,10 @@ struct cell {
     bool arriving; /* an instance moves here to be spread */
 
     char *id, *name, *address;
+    uint64_t first_ms; /* when it first was present in this run */
     uint64_t heard_ms;
+    uint64_t suspect_ms; /* since when, while it is */
+    struct appset apps;
     struct cell *prev, *next; /* lrp.heard, the longest silent first */
     struct instance *changes; /* all its instances, by version */
     uint32_t tombstones;
@@ -349,6 +364,16 @@ void cell_note_changed(struct lrp *l, struct cell *c);
 void cell_free(struct lrp *l, struct cell *c);
 uint64_t cells_lose_silent(struct lrp *l, uint64_t now_ms);         /* when to look again */
 void cell_returned(struct lrp *l, struct cell *c, uint64_t now_ms); /* it was silent */
+
+/* --- apps.c */
+/* Its cell may speak of its app, which is what `desired` says: -ENOMEM. */
+int apps_add(struct lrp *l, struct instance *in);
+/* Before it is freed, or its `desired` is replaced. */
+void apps_drop(struct lrp *l, struct instance *in);
+/* The cell tells of the end of one that it had. */
+void apps_ended(struct lrp *l, struct cell *c, const char *app_guid, uint64_t now_ms);
+/* It was silent. */
+void apps_returned(struct cell *c, uint64_t now_ms);
 
 /* --- report.c */
 /* An instance that the brain did not start: takes its slot if that is free, else is withdrawn. */

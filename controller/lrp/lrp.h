@@ -169,6 +169,11 @@ void lrp_cell_evacuating(struct lrp *l, const char *cell_id, bool evacuating, ui
  */
 int lrp_report(struct lrp *l, const char *cell_id, bool full_begin, bool full_end,
                Berth__ActualLrp *const *instances, size_t n, uint64_t now_ms, uint64_t now_wall_ns);
+/* Whether log lines of this app may come from this cell: it has an instance or task of it, or had
+ * one until some minutes ago. A cell that is new to this run is believed for settle_ms: it may
+ * bring lines of what ended before. For every line: cheap. */
+bool lrp_cell_runs_app(const struct lrp *l, const char *cell_id, const char *app_guid,
+                       uint64_t now_ms);
 /* False until the cell's full report is in and all desired LRPs were given: its Watch must wait. */
 bool lrp_cell_reported(const struct lrp *l, const char *cell_id);
 

@@ -106,6 +106,7 @@ void report_decide(struct lrp *l, struct instance *in, uint64_t now_ms) {
         struct desired *unknown = in->desired;
         in->desired = desired_ref(desired_find(l, unknown->process_guid));
         desired_unref(l, unknown);
+        (void)apps_add(l, in); /* without memory its lines are lost */
     }
     struct process *p = in->desired->owner;
     if (p)
@@ -154,6 +155,8 @@ static int hear_unknown(struct lrp *l, struct cell *c, const Berth__ActualLrp *m
     bool crashed = m->state == BERTH__INSTANCE_STATE__INSTANCE_CRASHED;
     struct desired *d = desired_find(l, m->process_guid);
     struct task *t = task_find(l, m->process_guid);
+    if (d && !alive)
+        apps_ended(l, c, d->app_guid, now_ms);
     if (t && !alive)
         task_heard_ended(l, t, c, m, now_ms);
     if (!alive && !(crashed && crash_news && d && m->index < d->owner->instances))

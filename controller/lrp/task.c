@@ -224,8 +224,10 @@ static bool is_its(const struct task *t, const char *instance_guid, const struct
 
 void task_heard_ended(struct lrp *l, struct task *t, struct cell *c, const Berth__ActualLrp *m,
                       uint64_t now_ms) {
-    if (is_its(t, m->instance_guid, c))
-        conclude(l, t, c, m, now_ms);
+    if (!is_its(t, m->instance_guid, c))
+        return;
+    apps_ended(l, c, t->desired->app_guid, now_ms);
+    conclude(l, t, c, m, now_ms);
 }
 
 void task_decide(struct lrp *l, struct task *t, struct instance *in, uint64_t now_ms) {
@@ -236,6 +238,7 @@ void task_decide(struct lrp *l, struct task *t, struct instance *in, uint64_t no
     struct desired *unknown = in->desired;
     in->desired = desired_ref(t->desired);
     desired_unref(l, unknown);
+    (void)apps_add(l, in); /* without memory its lines are lost */
     adopt(in, t);
     if (in->state == LRP_RUNNING)
         task_running(l, in);

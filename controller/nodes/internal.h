@@ -18,12 +18,13 @@
 #define FIRST_SAVE_MS                                                                              \
     10u /* a node that is new to this run: at once, those of a moment together                     \
          */
-#define SAVES_A_TIME   100
-#define SEEN_AGAIN_NS  3600000000000u /* a known node's row is renewed that often */
-#define CREDIT_BYTES   (192u * 1024)  /* of a batch of log lines: below BUS_LOGS_BYTES */
-#define LOG_LINE_MAX   61440          /* model.proto */
-#define CLOCK_AHEAD_NS 60000000000u   /* a cell's clock may be that much ahead of ours */
-#define NAME_MAX_BYTES 64
+#define SAVES_A_TIME    100
+#define SEEN_AGAIN_NS   3600000000000u /* a known node's row is renewed that often */
+#define CREDIT_BYTES    (192u * 1024)  /* of a batch of log lines: below BUS_LOGS_BYTES */
+#define LOG_LINE_MAX    61440          /* model.proto */
+#define FOREIGN_TELL_MS 60000u         /* on_foreign_lines: once a minute */
+#define CLOCK_AHEAD_NS  60000000000u   /* a cell's clock may be that much ahead of ours */
+#define NAME_MAX_BYTES  64
 
 struct node {
     struct nodes *nodes;
@@ -59,6 +60,7 @@ struct node {
     bool resumed;         /* no batch came in this session yet */
     uint64_t *last_lines; /* owned: hashes of the batch before, whose ack may be lost */
     size_t last_line_count;
+    uint64_t foreign, foreign_told_ms; /* lines refused since then; 0: never told */
 
     bool unsaved;
     uint64_t saved_ns;
@@ -80,7 +82,7 @@ struct nodes {
     struct event *save_timer;
     bool unsaved;
     struct revoked *revoked;
-    uint64_t lines, lines_lost, lines_refused, instances_refused, places_told;
+    uint64_t lines, lines_lost, lines_refused, lines_foreign, instances_refused, places_told;
 };
 
 /* --- watch.c */

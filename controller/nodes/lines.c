@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/random.h"
 #include "controller/logs/logs.h"
+#include "controller/lrp/lrp.h"
 #include "controller/nodes/internal.h"
 
 /* FNV-1a: to know a line again that was taken when its acknowledgement was lost. */
@@ -50,9 +51,34 @@ static bool is_app(const char *s) {
     return n > 0 && n < GUID_SIZE && s[n] == '\0';
 }
 
-static void take(struct nodes *n, const Berth__LogLine *line, uint64_t now_ns) {
+/* Is it the node's to tell? Routers serve all apps, and tell of requests; cells run some. */
+static bool is_its(const struct node *node, const Berth__LogLine *line, uint64_t now_ms) {
+    if (node->peer->kind == BERTH__NODE_KIND__NODE_ROUTER)
+        return str_eq(line->source_type, "RTR");
+    return lrp_cell_runs_app(node->nodes->deps.lrp, node->peer->id_text, line->app_guid, now_ms);
+}
+
+static void refuse_foreign(struct node *node, const Berth__LogLine *line, uint64_t now_ms) {
+    struct nodes *n = node->nodes;
+    n->lines_foreign++;
+    node->foreign++;
+    if (!n->deps.on_foreign_lines ||
+        (node->foreign_told_ms && now_ms - node->foreign_told_ms < FOREIGN_TELL_MS))
+        return;
+    n->deps.on_foreign_lines(n->deps.data, node->peer->id_text, node->name, line->app_guid,
+                             node->foreign);
+    node->foreign = 0;
+    node->foreign_told_ms = now_ms;
+}
+
+static void take(struct node *node, const Berth__LogLine *line, uint64_t now_ns, uint64_t now_ms) {
+    struct nodes *n = node->nodes;
     if (!is_app(line->app_guid) || line->message.len > LOG_LINE_MAX) {
         n->lines_refused++;
+        return;
+    }
+    if (!is_its(node, line, now_ms)) {
+        refuse_foreign(node, line, now_ms);
         return;
     }
     bool odd = line->wall_ns == 0 || line->wall_ns > now_ns + CLOCK_AHEAD_NS;
@@ -68,7 +94,7 @@ static void take(struct nodes *n, const Berth__LogLine *line, uint64_t now_ns) {
 
 void lines_request(struct node *node, struct hub_request *req, const Berth__Logs *msg) {
     struct nodes *n = node->nodes;
-    uint64_t now_ns = clock_wall_ns();
+    uint64_t now_ns = clock_wall_ns(), now_ms = clock_mono_ms();
     size_t known = 0;
     if (node->resumed)
         known = count_repeated(node, msg);
@@ -76,7 +102,7 @@ void lines_request(struct node *node, struct hub_request *req, const Berth__Logs
         known = (size_t)MIN(node->next_line - msg->first, (uint64_t)msg->n_lines);
     node->resumed = false;
     for (size_t i = known; i < msg->n_lines; i++)
-        take(n, msg->lines[i], now_ns);
+        take(node, msg->lines[i], now_ns, now_ms);
     n->lines_lost += msg->lost_before;
     node->next_line = msg->first + msg->n_lines;
     remember(node, msg);

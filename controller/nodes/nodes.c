@@ -238,6 +238,8 @@ void nodes_metrics(struct nodes *n, struct strbuf *out) {
         {"berth_log_lines_total", "Log lines taken from nodes.", n->lines},
         {"berth_log_lines_lost_total", "Log lines that nodes had to drop.", n->lines_lost},
         {"berth_log_lines_refused_total", "Malformed log lines.", n->lines_refused},
+        {"berth_log_lines_foreign_total", "Log lines of apps that the sender does not run.",
+         n->lines_foreign},
         {"berth_report_instances_refused_total", "Malformed instances in reports.",
          n->instances_refused},
         {"berth_layer_places_total", "Times that a cell was told where it can fetch a layer.",

@@ -37,6 +37,11 @@ struct nodes_deps {
     uint8_t previous_gen;
     uint32_t watch_wait_ms;   /* 0: BUS_WATCH_WAIT_MS */
     const char *revoked_path; /* ids in hex, one a line, that may not speak; need not exist */
+    /* A node sent log lines that are not its to send: so many since the last call, one of them of
+     * this app. At most once a minute for each node. May be NULL. */
+    void (*on_foreign_lines)(void *data, const char *node_id, const char *name,
+                             const char *app_guid, uint64_t count);
+    void *data;
 };
 
 /* Tells the brain which cells it must wait for, then listens. */

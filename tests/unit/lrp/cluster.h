@@ -568,6 +568,19 @@ static inline void cluster_check(const struct cluster *c) {
         must(!t->in || str_eq(t->in->cell->id, t->cell_id));
         must(!t->waiting || !t->in);
     }
+    for (size_t i = 0; i < l->cell_count; i++) {
+        const struct instance *in;
+        uint64_t counted = 0;
+        for (uint32_t k = 0; k < l->cells[i]->apps.cap; k++)
+            counted += l->cells[i]->apps.v[k].count;
+        DL_FOREACH (l->cells[i]->changes, in) {
+            must(in->speaks == !in->desired->stand_in);
+            must(!in->speaks ||
+                 lrp_cell_runs_app(l, l->cells[i]->id, in->desired->app_guid, c->now));
+            counted -= in->speaks;
+        }
+        must(counted == 0);
+    }
     for (size_t i = 1; i < l->heap_n; i++)
         must(l->heap[(i - 1) / 2]->due_ms <= l->heap[i]->due_ms);
     uint64_t version = 0;

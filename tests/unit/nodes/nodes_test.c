@@ -279,6 +279,67 @@ START_TEST(lines_are_taken_once_also_when_an_acknowledgement_was_lost) {
 }
 END_TEST
 
+#define OTHER_GUID "22222222-2222-4222-8222-222222222222"
+
+static void send_line(struct peer *p, const char *app, const char *source) {
+    static uint64_t first;
+    Berth__LogLine line = BERTH__LOG_LINE__INIT, *list[] = {&line};
+    Berth__Logs msg = BERTH__LOGS__INIT;
+    line.app_guid = TEXT(app);
+    line.source_type = TEXT(source);
+    line.source_instance = TEXT("0");
+    line.wall_ns = 1000 + first;
+    line.message = (ProtobufCBinaryData){4, (uint8_t *)(uintptr_t) "text"};
+    msg.first = ++first;
+    msg.lines = list;
+    msg.n_lines = 1;
+    ask(p, &msg.base);
+    wait_until(has_reply, p, "a line is acknowledged");
+    ck_assert_uint_eq(p->next, first + 1); /* taken or refused: it need not come again */
+}
+
+START_TEST(no_node_sends_lines_of_apps_that_are_not_its) {
+    struct peer p = {0};
+    settle_ms = 0; /* nobody is believed for being new */
+    setup();
+    make_cell();
+    cell_joins();
+    peer_connect(&cell_logs, BERTH__NODE_KIND__NODE_CELL, BERTH__CONVERSATION__CONVERSATION_LOGS);
+    lrp_desired_complete(lrp, clock_mono_ms());
+    report(&cell_report, true, NULL, 0);
+    send_line(&cell_logs, APP_GUID, "APP/PROC/WEB");
+    ck_assert_uint_eq(metric("berth_log_lines_foreign_total"), 1);
+    ck_assert_str_eq(foreign_said, "node-1 " APP_GUID " 1");
+
+    send_watch(&cell_watch);
+    wait_until(has_reply, &cell_watch, "the empty set is told");
+    send_watch(&cell_watch);
+    desire(1, 0);
+    wait_until(has_reply, &cell_watch, "the instance is assigned");
+    send_line(&cell_logs, APP_GUID, "CELL"); /* while it is being made */
+    say_running(cell_watch.watch->assignments[0]);
+    send_line(&cell_logs, APP_GUID, "APP/PROC/WEB");
+    send_line(&cell_logs, OTHER_GUID, "APP/PROC/WEB");
+    ck_assert_uint_eq(metric("berth_log_lines_foreign_total"), 2);
+    ck_assert_uint_eq(foreign_calls, 1); /* once a minute */
+    lrp_undesire(lrp, APP_GUID, clock_mono_ms());
+    report(&cell_report, true, NULL, 0);     /* it has ended */
+    send_line(&cell_logs, APP_GUID, "CELL"); /* its last line */
+    ck_assert_uint_eq(metric("berth_log_lines_total"), 3);
+
+    peer_identity(&p, BERTH__NODE_KIND__NODE_ROUTER); /* serves them all, and is none of them */
+    peer_connect(&p, BERTH__NODE_KIND__NODE_ROUTER, BERTH__CONVERSATION__CONVERSATION_LOGS);
+    send_line(&p, OTHER_GUID, "RTR");
+    ck_assert_uint_eq(metric("berth_log_lines_total"), 4);
+    send_line(&p, OTHER_GUID, "APP/PROC/WEB");
+    ck_assert_uint_eq(metric("berth_log_lines_foreign_total"), 3);
+    ck_assert_uint_eq(foreign_calls, 2);
+    peer_fini(&p);
+    all_leave();
+    teardown();
+}
+END_TEST
+
 static void copy_cell(void *arg, const struct lrp_cell_view *c) {
     *(struct lrp_cell_view *)arg = *c;
 }
@@ -337,5 +398,6 @@ RUN_TESTS("nodes/nodes", a_desired_instance_goes_to_the_cell_and_its_route_to_th
           a_restarted_controller_waits_for_the_cells_it_knew_and_adopts,
           a_routers_key_cannot_speak_as_a_cell_and_a_revoked_one_not_at_all,
           lines_are_taken_once_also_when_an_acknowledgement_was_lost,
+          no_node_sends_lines_of_apps_that_are_not_its,
           a_cell_that_only_sends_log_lines_is_not_present_for_that,
           that_a_cell_is_to_be_emptied_comes_with_its_reports)

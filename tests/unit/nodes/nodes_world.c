@@ -23,6 +23,9 @@ static char control_url[64], logs_url[64];
 static uint8_t master[BUS_KEY_SIZE];
 static struct event *work_timer;
 uint32_t wait_ms;
+uint64_t settle_ms = 15000;
+unsigned foreign_calls;
+char foreign_said[160];
 
 /* --- the brain on the loop --- */
 
@@ -49,10 +52,17 @@ static void on_guid(void *data, char buf[static GUID_SIZE]) {
     guid_new(buf);
 }
 
+static void on_foreign_lines(void *data, const char *node_id, const char *name,
+                             const char *app_guid, uint64_t count) {
+    (void)data, (void)node_id;
+    foreign_calls++;
+    snprintf(foreign_said, sizeof foreign_said, "%s %s %d", name, app_guid, (int)count);
+}
+
 void start_controller(void) {
     struct error err = {0};
     const struct lrp_config config = {
-        .presence_ms = 15000, .converge_ms = 30000, .settle_ms = 15000, .rng_seed = 1};
+        .presence_ms = 15000, .converge_ms = 30000, .settle_ms = settle_ms, .rng_seed = 1};
     const struct lrp_ops ops = {.on_cell_changed = on_cell_changed,
                                 .on_routes_changed = on_routes_changed,
                                 .on_work = on_work,
@@ -70,7 +80,8 @@ void start_controller(void) {
                                     .master_key = master,
                                     .gen = 1,
                                     .watch_wait_ms = wait_ms,
-                                    .revoked_path = revoked};
+                                    .revoked_path = revoked,
+                                    .on_foreign_lines = on_foreign_lines};
     ck_assert_msg(nodes_new(&nodes, &deps, &err) == 0, "%s", err.msg);
 }
 

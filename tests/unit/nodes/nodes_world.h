@@ -21,7 +21,10 @@ extern struct lrp *lrp;
 extern struct store *store;
 extern struct nodes *nodes;
 extern char dir[64], revoked[96];
-extern uint32_t wait_ms; /* how long a watch is held; 0: as in earnest */
+extern uint32_t wait_ms;   /* how long a watch is held; 0: as in earnest */
+extern uint64_t settle_ms; /* the brain's */
+extern unsigned foreign_calls;
+extern char foreign_said[160]; /* the last one */
 
 void setup(void);
 void teardown(void);
