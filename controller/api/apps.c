@@ -11,67 +11,39 @@
  * --------------------------------------------------------------------------------------
  */
 
-static void put_link(struct strbuf *out, const char *base, const char *guid, const char *name,
-                     const char *tail, bool post) {
-    const char *const parts[] = {"\"",
-                                 name,
-                                 "\":{\"href\":\"",
-                                 base,
-                                 "/v3/apps/",
-                                 guid,
-                                 tail,
-                                 post ? "\",\"method\":\"POST\"}," : "\"},"};
-    for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
-        strbuf_puts(out, parts[i]);
-}
-
-static void put_links(struct strbuf *out, const char *base, const struct app_row *app) {
-    static const struct {
-        const char *name, *tail;
-        bool post;
-    } links[] = {
-        {"self", "", false},
-        {"environment_variables", "/environment_variables", false},
-        {"processes", "/processes", false},
-        {"packages", "/packages", false},
-        {"current_droplet", "/droplets/current", false},
-        {"droplets", "/droplets", false},
-        {"tasks", "/tasks", false},
-        {"start", "/actions/start", true},
-        {"stop", "/actions/stop", true},
-        {"revisions", "/revisions", false},
-        {"deployed_revisions", "/revisions/deployed", false},
-        {"features", "/features", false},
-    };
-    strbuf_puts(out, ",\"links\":{");
-    for (size_t i = 0; i < ARRAY_SIZE(links); i++)
-        put_link(out, base, app->guid, links[i].name, links[i].tail, links[i].post);
-    strbuf_printf(out, "\"space\":{\"href\":\"%s/v3/spaces/%s\"}}", base, app->space_guid);
-}
-
-/* Apps are listed by the thousand: written as text, without a tree of values in between. */
 static void put_app(struct strbuf *out, const char *base, const struct app_row *app) {
-    char created[21], updated[21];
-    clock_format(app->created_ns, created);
-    clock_format(app->updated_ns, updated);
-    strbuf_printf(out, "{\"guid\":\"%s\",\"created_at\":\"%s\",\"updated_at\":\"%s\",\"name\":",
-                  app->guid, created, updated);
+    const struct json_link_row links[] = {
+        {"self", "apps", app->guid, NULL, false},
+        {"environment_variables", "apps", app->guid, "/environment_variables", false},
+        {"processes", "apps", app->guid, "/processes", false},
+        {"packages", "apps", app->guid, "/packages", false},
+        {"current_droplet", "apps", app->guid, "/droplets/current", false},
+        {"droplets", "apps", app->guid, "/droplets", false},
+        {"tasks", "apps", app->guid, "/tasks", false},
+        {"start", "apps", app->guid, "/actions/start", true},
+        {"stop", "apps", app->guid, "/actions/stop", true},
+        {"revisions", "apps", app->guid, "/revisions", false},
+        {"deployed_revisions", "apps", app->guid, "/revisions/deployed", false},
+        {"features", "apps", app->guid, "/features", false},
+        {"space", "spaces", app->space_guid, NULL, false},
+    };
+    strbuf_printf(out, "{\"guid\":\"%s\",\"created_at\":", app->guid);
+    json_put_time(out, app->created_ns);
+    strbuf_puts(out, ",\"updated_at\":");
+    json_put_time(out, app->updated_ns);
+    strbuf_puts(out, ",\"name\":");
     json_put_text(out, app->name);
     strbuf_printf(
         out, ",\"state\":\"%s\",\"lifecycle\":{\"type\":", app->started ? "STARTED" : "STOPPED");
     json_put_text(out, app->lifecycle);
-    strbuf_printf(out, ",\"data\":{}},\"relationships\":{\"space\":{\"data\":{\"guid\":\"%s\"}},",
-                  app->space_guid);
-    if (app->droplet_guid[0])
-        strbuf_printf(out, "\"current_droplet\":{\"data\":{\"guid\":\"%s\"}}}", app->droplet_guid);
-    else
-        strbuf_puts(out, "\"current_droplet\":{\"data\":null}}");
-    strbuf_puts(out, ",\"metadata\":{\"labels\":");
-    json_put_stored(out, app->labels, "{}");
-    strbuf_puts(out, ",\"annotations\":");
-    json_put_stored(out, app->annotations, "{}");
-    strbuf_putc(out, '}');
-    put_links(out, base, app);
+    strbuf_puts(out, ",\"data\":{}},\"relationships\":{\"space\":");
+    json_put_relation(out, app->space_guid);
+    strbuf_puts(out, ",\"current_droplet\":");
+    json_put_relation(out, app->droplet_guid);
+    strbuf_puts(out, "},\"metadata\":");
+    json_put_metadata(out, app->labels, app->annotations);
+    strbuf_puts(out, ",\"links\":");
+    json_put_links(out, base, links, ARRAY_SIZE(links));
     strbuf_putc(out, '}');
 }
 
@@ -81,7 +53,7 @@ json_t *app_json(struct call *c, const struct app_row *app) {
     if (!base)
         return NULL;
     put_app(&text, base, app);
-    return text.failed ? NULL : json_loadb(text.p, text.n, 0, NULL);
+    return json_of_text(&text);
 }
 
 static const char *const app_also[] = {"include=space",  "include=space.organization",

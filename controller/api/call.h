@@ -170,10 +170,23 @@ json_t *json_link(struct call *c, const char *fmt, ...) __attribute__((format(pr
 json_t *json_link_post(struct call *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* {"labels":{},"annotations":{}} from the stored texts. */
 json_t *json_metadata(const char *labels, const char *annotations);
-/* The same as text: a string (null for NULL), a stored text. Appended. */
+/* The same as text, appended: what is listed by the thousand is written without a tree of values
+ * in between. A string (null for NULL), a stored text, ... */
 struct strbuf;
 void json_put_text(struct strbuf *out, const char *text);
 void json_put_stored(struct strbuf *out, const char *text, const char *otherwise);
+void json_put_time(struct strbuf *out, uint64_t wall_ns);
+void json_put_relation(struct strbuf *out, const char *guid);
+void json_put_metadata(struct strbuf *out, const char *labels, const char *annotations);
+/* {"self":{"href":base "/v3/" kind "/" guid tail},...}; `base`: call_base(). */
+struct json_link_row {
+    const char *name, *kind, *guid, *tail;
+    bool post;
+};
+void json_put_links(struct strbuf *out, const char *base, const struct json_link_row *links,
+                    size_t n);
+/* The tree of a text that was so written; NULL: out of memory. */
+json_t *json_of_text(const struct strbuf *text);
 /* A stored JSON text; `otherwise` ("{}", "[]", "null") when NULL or damaged. */
 json_t *json_stored(const char *text, const char *otherwise);
 

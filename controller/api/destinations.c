@@ -1,5 +1,6 @@
 /* destinations.c - the apps that a route leads to. */
 #include <errno.h>
+#include <inttypes.h>
 
 #include "controller/api/resources.h"
 
@@ -21,12 +22,25 @@ static uint64_t image_port(const char *ports) {
     return port > 0 && port < 65536 ? (uint64_t)port : DEFAULT_PORT;
 }
 
-json_t *destination_json(const struct destination_row *row) {
-    return json_pack("{s:s,s:{s:s,s:{s:s}},s:n,s:I,s:s,s:o,s:o}", "guid", row->guid, "app", "guid",
-                     row->app_guid, "process", "type", row->process_type, "weight", "port",
-                     (json_int_t)(row->port ? row->port : image_port(row->image_ports)), "protocol",
-                     row->protocol, "created_at", json_time(row->created_ns), "updated_at",
-                     json_time(row->updated_ns));
+void put_destination(struct strbuf *out, const struct destination_row *row) {
+    strbuf_printf(out,
+                  "{\"guid\":\"%s\",\"app\":{\"guid\":\"%s\",\"process\":{\"type\":", row->guid,
+                  row->app_guid);
+    json_put_text(out, row->process_type);
+    strbuf_printf(out, "}},\"weight\":null,\"port\":%" PRIu64 ",\"protocol\":",
+                  row->port ? row->port : image_port(row->image_ports));
+    json_put_text(out, row->protocol);
+    strbuf_puts(out, ",\"created_at\":");
+    json_put_time(out, row->created_ns);
+    strbuf_puts(out, ",\"updated_at\":");
+    json_put_time(out, row->updated_ns);
+    strbuf_putc(out, '}');
+}
+
+static json_t *destination_json(const struct destination_row *row) {
+    _cleanup_(strbuf_fini) struct strbuf text = {0};
+    put_destination(&text, row);
+    return json_of_text(&text);
 }
 
 static int list_of_route(struct call *c, const char *guid, struct destination_rows *ret) {
@@ -35,17 +49,6 @@ static int list_of_route(struct call *c, const char *guid, struct destination_ro
     struct error err = {0};
     return store_destination_list(c->api->deps.store, &q, ret, &err) < 0 ? fail_internal(c, &err)
                                                                          : 0;
-}
-
-json_t *destinations_json(struct call *c, const char *route_guid) {
-    _cleanup_(destination_rows_fini) struct destination_rows rows = {0};
-    if (list_of_route(c, route_guid, &rows) < 0)
-        return NULL;
-    json_t *list = json_array();
-    for (size_t i = 0; i < rows.n; i++)
-        if (json_array_append_new(list, destination_json(&rows.v[i])))
-            return json_decref(list), NULL;
-    return list;
 }
 
 int destinations_desire(struct call *c, const char *route_guid) {
@@ -59,12 +62,15 @@ int destinations_desire(struct call *c, const char *route_guid) {
 }
 
 static int reply_destinations(struct call *c, const struct route_row *route) {
+    _cleanup_(destination_rows_fini) struct destination_rows rows = {0};
+    if (list_of_route(c, route->guid, &rows) < 0)
+        return -1;
     json_t *links =
         json_pack("{s:o,s:o}", "self", json_link(c, "/v3/routes/%s/destinations", route->guid),
                   "route", json_link(c, "/v3/routes/%s", route->guid));
-    return reply_json(
-        c, 200,
-        json_pack("{s:o,s:o}", "destinations", destinations_json(c, route->guid), "links", links));
+    return reply_json(c, 200,
+                      json_pack("{s:o,s:o}", "destinations",
+                                rows_json_bare(&rows, destination_json), "links", links));
 }
 
 int list_destinations(struct call *c) {

@@ -112,3 +112,54 @@ void json_put_stored(struct strbuf *out, const char *text, const char *otherwise
     else
         put_dump(out, json_stored(text, otherwise));
 }
+
+void json_put_time(struct strbuf *out, uint64_t wall_ns) {
+    char text[21];
+    if (!wall_ns) {
+        strbuf_puts(out, "null");
+        return;
+    }
+    clock_format(wall_ns, text);
+    strbuf_putc(out, '"');
+    strbuf_puts(out, text);
+    strbuf_putc(out, '"');
+}
+
+void json_put_relation(struct strbuf *out, const char *guid) {
+    if (str_empty(guid))
+        strbuf_puts(out, "{\"data\":null}");
+    else
+        strbuf_printf(out, "{\"data\":{\"guid\":\"%s\"}}", guid);
+}
+
+void json_put_metadata(struct strbuf *out, const char *labels, const char *annotations) {
+    strbuf_puts(out, "{\"labels\":");
+    json_put_stored(out, labels, "{}");
+    strbuf_puts(out, ",\"annotations\":");
+    json_put_stored(out, annotations, "{}");
+    strbuf_putc(out, '}');
+}
+
+void json_put_links(struct strbuf *out, const char *base, const struct json_link_row *links,
+                    size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const struct json_link_row *l = &links[i];
+        const char *const parts[] = {i ? ",\"" : "{\"",
+                                     l->name,
+                                     "\":{\"href\":\"",
+                                     base,
+                                     "/v3/",
+                                     l->kind,
+                                     "/",
+                                     l->guid,
+                                     l->tail ? l->tail : "",
+                                     l->post ? "\",\"method\":\"POST\"}" : "\"}"};
+        for (size_t k = 0; k < ARRAY_SIZE(parts); k++)
+            strbuf_puts(out, parts[k]);
+    }
+    strbuf_putc(out, '}');
+}
+
+json_t *json_of_text(const struct strbuf *text) {
+    return text->failed ? NULL : json_loadb(text->p, text->n, JSON_DECODE_ANY, NULL);
+}

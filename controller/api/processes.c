@@ -1,5 +1,6 @@
 /* processes.c - an app's processes: how many, how large, how checked. */
 #include <errno.h>
+#include <inttypes.h>
 
 #include "common/base/clock.h"
 #include "controller/api/deploy.h"
@@ -14,52 +15,83 @@
  * --------------------------------------------------------------------------------------
  */
 
-static json_t *seconds(uint64_t s) {
-    return s ? json_integer((json_int_t)s) : json_null();
+static void put_seconds(struct strbuf *out, const char *name, uint64_t s) {
+    if (s)
+        strbuf_printf(out, "%s\":%" PRIu64, name, s);
+    else
+        strbuf_printf(out, "%s\":null", name);
 }
 
-static json_t *check_json(const char *type, const char *endpoint, uint64_t invocation,
-                          uint64_t interval) {
-    json_t *data = json_pack("{s:o,s:o}", "invocation_timeout", seconds(invocation), "interval",
-                             seconds(interval));
-    if (data && str_eq(type, "http") &&
-        json_object_set_new(data, "endpoint", json_string(endpoint ? endpoint : "/")))
-        return json_decref(data), NULL;
-    return json_pack("{s:s,s:o}", "type", type, "data", data);
+/* `timeout`: NULL for what has none. */
+static void put_check(struct strbuf *out, const char *type, const char *endpoint,
+                      uint64_t invocation, uint64_t interval, const uint64_t *timeout) {
+    strbuf_puts(out, "{\"type\":");
+    json_put_text(out, type);
+    put_seconds(out, ",\"data\":{\"invocation_timeout", invocation);
+    put_seconds(out, ",\"interval", interval);
+    if (str_eq(type, "http")) {
+        strbuf_puts(out, ",\"endpoint\":");
+        json_put_text(out, endpoint ? endpoint : "/");
+    }
+    if (timeout)
+        put_seconds(out, ",\"timeout", *timeout);
+    strbuf_puts(out, "}}");
 }
 
-static json_t *process_links(struct call *c, const struct process_row *p) {
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "self", json_link(c, "/v3/processes/%s", p->guid),
-                     "scale", json_link_post(c, "/v3/processes/%s/actions/scale", p->guid), "app",
-                     json_link(c, "/v3/apps/%s", p->app_guid), "space",
-                     json_link(c, "/v3/spaces/%s", p->space_guid), "stats",
-                     json_link(c, "/v3/processes/%s/stats", p->guid), "process_instances",
-                     json_link(c, "/v3/processes/%s/process_instances", p->guid));
+static void put_process(struct strbuf *out, const char *base, const struct process_row *p,
+                        bool in_list) {
+    const struct json_link_row links[] = {
+        {"self", "processes", p->guid, NULL, false},
+        {"scale", "processes", p->guid, "/actions/scale", true},
+        {"app", "apps", p->app_guid, NULL, false},
+        {"space", "spaces", p->space_guid, NULL, false},
+        {"stats", "processes", p->guid, "/stats", false},
+        {"process_instances", "processes", p->guid, "/process_instances", false},
+    };
+    strbuf_printf(out, "{\"guid\":\"%s\",\"created_at\":", p->guid);
+    json_put_time(out, p->created_ns);
+    strbuf_puts(out, ",\"updated_at\":");
+    json_put_time(out, p->updated_ns);
+    strbuf_puts(out, ",\"type\":");
+    json_put_text(out, p->type);
+    strbuf_printf(out, ",\"version\":\"%s\",\"command\":", p->version);
+    json_put_text(out, p->command && in_list ? "[PRIVATE DATA HIDDEN IN LISTS]" : p->command);
+    strbuf_printf(out,
+                  ",\"user\":null,\"instances\":%" PRIu64 ",\"memory_in_mb\":%" PRIu64
+                  ",\"disk_in_mb\":%" PRIu64 ",\"log_rate_limit_in_bytes_per_second\":%" PRId64,
+                  p->instances, p->memory_mb, p->disk_mb, p->log_rate);
+    strbuf_puts(out, ",\"health_check\":");
+    put_check(out, p->health_type, p->health_endpoint, p->health_invocation_s, p->health_interval_s,
+              &p->health_timeout_s);
+    strbuf_puts(out, ",\"readiness_health_check\":");
+    put_check(out, p->ready_type, p->ready_endpoint, p->ready_invocation_s, p->ready_interval_s,
+              NULL);
+    strbuf_puts(out, ",\"relationships\":{\"app\":");
+    json_put_relation(out, p->app_guid);
+    strbuf_puts(out, ",\"revision\":");
+    if (*p->revision_guid)
+        json_put_relation(out, p->revision_guid);
+    else
+        strbuf_puts(out, "null");
+    strbuf_puts(out, "},\"metadata\":");
+    json_put_metadata(out, p->labels, p->annotations);
+    strbuf_puts(out, ",\"links\":");
+    json_put_links(out, base, links, ARRAY_SIZE(links));
+    strbuf_putc(out, '}');
 }
 
-static json_t *process_json(struct call *c, const struct process_row *p, bool in_list) {
-    const char *command = p->command && in_list ? "[PRIVATE DATA HIDDEN IN LISTS]" : p->command;
-    json_t *health = check_json(p->health_type, p->health_endpoint, p->health_invocation_s,
-                                p->health_interval_s);
-    if (health && json_object_set_new(json_object_get(health, "data"), "timeout",
-                                      seconds(p->health_timeout_s)))
-        return json_decref(health), NULL;
-    json_t *ready =
-        check_json(p->ready_type, p->ready_endpoint, p->ready_invocation_s, p->ready_interval_s);
-    return json_pack("{s:s,s:o,s:o,s:s,s:s,s:o,s:n,s:I,s:I,s:I,s:I,s:o,s:o,s:{s:o,s:o},s:o,s:o}",
-                     "guid", p->guid, "created_at", json_time(p->created_ns), "updated_at",
-                     json_time(p->updated_ns), "type", p->type, "version", p->version, "command",
-                     json_text_or_null(command), "user", "instances", (json_int_t)p->instances,
-                     "memory_in_mb", (json_int_t)p->memory_mb, "disk_in_mb", (json_int_t)p->disk_mb,
-                     "log_rate_limit_in_bytes_per_second", (json_int_t)p->log_rate, "health_check",
-                     health, "readiness_health_check", ready, "relationships", "app",
-                     json_relation(p->app_guid), "revision",
-                     *p->revision_guid ? json_relation(p->revision_guid) : json_null(), "metadata",
-                     json_metadata(p->labels, p->annotations), "links", process_links(c, p));
+static json_t *process_json(struct call *c, const struct process_row *p) {
+    _cleanup_(strbuf_fini) struct strbuf text = {0};
+    const char *base = call_base(c);
+    if (!base)
+        return NULL;
+    put_process(&text, base, p, false);
+    return json_of_text(&text);
 }
 
 /* While an app is deployed, what goes is shown beside what comes: a web process more. */
-static int append_old(struct call *c, const char *app_guid, json_t *list) {
+static int put_old(struct call *c, const char *base, const char *app_guid, struct strbuf *list,
+                   uint64_t *total) {
     _cleanup_(old_version_rows_fini) struct old_version_rows olds = {0};
     if (app_old_versions(c, app_guid, &olds) < 0)
         return -1;
@@ -69,8 +101,10 @@ static int append_old(struct call *c, const char *app_guid, json_t *list) {
             continue;
         if (old_version_process(c, &olds.v[i], &p) < 0)
             return -1;
-        if (json_array_append_new(list, process_json(c, &p, true)))
-            return fail_no_memory(c);
+        if (list->n)
+            strbuf_putc(list, ',');
+        put_process(list, base, &p, true);
+        (*total)++;
     }
     return 0;
 }
@@ -80,27 +114,28 @@ static const char *const process_also[] = {"embed=process_instances", NULL};
 /* `deployed`: NULL, or the app whose versions that go are shown too. */
 static int reply_processes(struct call *c, struct listing *l, const char *deployed) {
     _cleanup_(process_rows_fini) struct process_rows rows = {0};
+    _cleanup_(strbuf_fini) struct strbuf list = {0};
     struct error err = {0};
     bool embed = query_lists(c, "embed", "process_instances");
+    const char *base = call_base(c);
+    if (!base)
+        return fail_no_memory(c);
     if (store_process_list(c->api->deps.store, &l->query, &rows, &err) < 0)
         return fail_internal(c, &err);
-    json_t *list = json_array();
     for (size_t i = 0; i < rows.n; i++) {
-        json_t *one = process_json(c, &rows.v[i], true);
-        if (!one ||
-            (embed &&
-             json_object_set_new(one, "process_instances", process_instances(c, &rows.v[i]))) ||
-            json_array_append(list, one)) {
-            json_decref(one);
-            return json_decref(list), fail_no_memory(c);
+        if (i)
+            strbuf_putc(&list, ',');
+        put_process(&list, base, &rows.v[i], true);
+        if (embed && !list.failed) {
+            list.n--; /* one more member */
+            strbuf_puts(&list, ",\"process_instances\":");
+            put_process_instances(c, &list, &rows.v[i]);
+            strbuf_putc(&list, '}');
         }
-        json_decref(one);
     }
-    uint64_t more = json_array_size(list);
-    if (deployed && append_old(c, deployed, list) < 0)
-        return json_decref(list), -1;
-    more = json_array_size(list) - more;
-    return reply_list(c, l, rows.total + more, list, NULL);
+    if (deployed && put_old(c, base, deployed, &list, &rows.total) < 0)
+        return -1;
+    return reply_list_text(c, l, rows.total, &list, NULL);
 }
 
 int list_processes(struct call *c) {
@@ -128,14 +163,14 @@ int get_process(struct call *c) {
     _cleanup_(process_row_fini) struct process_row p = {0};
     if (load_process(c, c->params[0], NEED_READ, &p) < 0)
         return -1;
-    return reply_json(c, 200, process_json(c, &p, false));
+    return reply_json(c, 200, process_json(c, &p));
 }
 
 int get_app_process(struct call *c) {
     _cleanup_(process_row_fini) struct process_row p = {0};
     if (load_app_process(c, c->params[0], c->params[1], NEED_READ, &p) < 0)
         return -1;
-    return reply_json(c, 200, process_json(c, &p, false));
+    return reply_json(c, 200, process_json(c, &p));
 }
 
 /* Sidecars: none. */
@@ -291,7 +326,7 @@ static int update(struct call *c, struct process_row *p) {
     if (metadata_merge(c, c->json, &p->labels, &p->annotations) < 0 ||
         process_update(c, &app, p, json_is_object(health) || json_is_object(ready)) < 0)
         return -1;
-    return reply_json(c, 200, process_json(c, p, false));
+    return reply_json(c, 200, process_json(c, p));
 }
 
 int update_process(struct call *c) {
@@ -371,7 +406,7 @@ static int scale(struct call *c, struct process_row *p) {
     body_int(c->json, "log_rate_limit_in_bytes_per_second", &to.log_rate);
     if (process_scale(c, &app, p, &to) < 0)
         return -1;
-    return reply_json(c, 202, process_json(c, p, false));
+    return reply_json(c, 202, process_json(c, p));
 }
 
 int scale_process(struct call *c) {

@@ -286,8 +286,8 @@ int env_check_values(struct call *c, const json_t *vars);
 /* All that an app's environment is made of; `own` names the group that the user set. */
 json_t *app_env_json(struct call *c, const struct app_row *app, const char *own);
 
-/* stats.c: [{"index","state","since"}]; NULL: out of memory. */
-json_t *process_instances(struct call *c, const struct process_row *p);
+/* stats.c: appends [{"index","state","since"}]. */
+void put_process_instances(struct call *c, struct strbuf *out, const struct process_row *p);
 /* processes.c */
 int process_create(struct call *c, const char *app_guid, const char *type, struct process_row *ret);
 /* The version changes: what runs is replaced. */
@@ -354,9 +354,7 @@ const char *route_path_problem(const char *path);
 int destination_add(struct call *c, const struct route_row *route, const struct app_row *app,
                     const char *process_type, uint64_t port, const char *protocol);
 int destination_remove(struct call *c, const struct destination_row *row);
-/* The destinations of a route; NULL: not to be had. */
-json_t *destinations_json(struct call *c, const char *route_guid);
-json_t *destination_json(const struct destination_row *row);
+void put_destination(struct strbuf *out, const struct destination_row *row);
 /* All apps that a route leads to are told to the brain after the commit. */
 int destinations_desire(struct call *c, const char *route_guid);
 /* domains.c: the first shared domain, else the org's first. 0 or -1 (422 when there is none). */

@@ -53,20 +53,98 @@ static char *url_of(const struct route_row *r) {
     return str_printf("%s%s%s%s", r->host, *r->host ? "." : "", r->domain_name, r->path);
 }
 
-static json_t *route_json(struct call *c, const struct route_row *r, json_t *destinations) {
+/* Where the routes of a page lead to: one query, whatever the page's size. */
+struct destinations {
+    struct destination_rows rows;
+    const struct destination_row **sorted; /* by route, else as in `rows` */
+};
+
+static void destinations_fini(struct destinations *d) {
+    destination_rows_fini(&d->rows);
+    free(d->sorted);
+}
+
+static int by_route(const void *one, const void *other) {
+    const struct destination_row *a = *(const struct destination_row *const *)one,
+                                 *b = *(const struct destination_row *const *)other;
+    int order = strcmp(a->route_guid, b->route_guid);
+    return order ? order : (a > b) - (a < b);
+}
+
+static int load_destinations(struct call *c, const struct route_row *routes, size_t n,
+                             struct destinations *ret) {
+    _cleanup_(freep) const char **guids = mem_calloc(n + 1, sizeof *guids);
+    struct error err = {0};
+    if (!guids)
+        return fail_no_memory(c);
+    for (size_t i = 0; i < n; i++)
+        guids[i] = routes[i].guid;
+    struct store_filter filter = {"route_guids", guids, n};
+    struct store_query q = {.filters = &filter, .filter_count = 1};
+    if (store_destination_list(c->api->deps.store, &q, &ret->rows, &err) < 0)
+        return fail_internal(c, &err);
+    if (!(ret->sorted = mem_calloc(ret->rows.n + 1, sizeof(void *))))
+        return fail_no_memory(c);
+    for (size_t i = 0; i < ret->rows.n; i++)
+        ret->sorted[i] = &ret->rows.v[i];
+    qsort(ret->sorted, ret->rows.n, sizeof(void *), by_route);
+    return 0;
+}
+
+static void put_destinations(struct strbuf *out, const struct destinations *d, const char *route) {
+    size_t from = 0, to = d->rows.n;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (strcmp(d->sorted[middle]->route_guid, route) < 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    strbuf_putc(out, '[');
+    for (size_t i = from; i < d->rows.n && str_eq(d->sorted[i]->route_guid, route); i++) {
+        if (i > from)
+            strbuf_putc(out, ',');
+        put_destination(out, d->sorted[i]);
+    }
+    strbuf_putc(out, ']');
+}
+
+static void put_route(struct strbuf *out, const char *base, const struct route_row *r,
+                      const struct destinations *to) {
+    const struct json_link_row links[] = {
+        {"self", "routes", r->guid, NULL, false},
+        {"space", "spaces", r->space_guid, NULL, false},
+        {"destinations", "routes", r->guid, "/destinations", false},
+        {"domain", "domains", r->domain_guid, NULL, false},
+    };
     _cleanup_(freep) char *url = url_of(r);
-    json_t *links = json_pack("{s:o,s:o,s:o,s:o}", "self", json_link(c, "/v3/routes/%s", r->guid),
-                              "space", json_link(c, "/v3/spaces/%s", r->space_guid), "destinations",
-                              json_link(c, "/v3/routes/%s/destinations", r->guid), "domain",
-                              json_link(c, "/v3/domains/%s", r->domain_guid));
-    return json_pack("{s:s,s:o,s:o,s:s,s:s,s:s,s:n,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:{s:[]}},s:o}",
-                     "guid", r->guid, "created_at", json_time(r->created_ns), "updated_at",
-                     json_time(r->updated_ns), "protocol", r->protocol, "host", r->host, "path",
-                     r->path, "port", "url", json_text_or_null(url), "destinations", destinations,
-                     "options", json_stored(r->options, "{}"), "metadata",
-                     json_metadata(r->labels, r->annotations), "relationships", "space",
-                     json_relation(r->space_guid), "domain", json_relation(r->domain_guid),
-                     "shared_spaces", "data", "links", links);
+    const struct {
+        const char *name, *text;
+    } texts[] = {{"protocol", r->protocol}, {"host", r->host}, {"path", r->path}};
+    strbuf_printf(out, "{\"guid\":\"%s\",\"created_at\":", r->guid);
+    json_put_time(out, r->created_ns);
+    strbuf_puts(out, ",\"updated_at\":");
+    json_put_time(out, r->updated_ns);
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        strbuf_printf(out, ",\"%s\":", texts[i].name);
+        json_put_text(out, texts[i].text);
+    }
+    strbuf_puts(out, ",\"port\":null,\"url\":");
+    json_put_text(out, url);
+    strbuf_puts(out, ",\"destinations\":");
+    put_destinations(out, to, r->guid);
+    strbuf_puts(out, ",\"options\":");
+    json_put_stored(out, r->options, "{}");
+    strbuf_puts(out, ",\"metadata\":");
+    json_put_metadata(out, r->labels, r->annotations);
+    strbuf_puts(out, ",\"relationships\":{\"space\":");
+    json_put_relation(out, r->space_guid);
+    strbuf_puts(out, ",\"domain\":");
+    json_put_relation(out, r->domain_guid);
+    strbuf_puts(out, ",\"shared_spaces\":{\"data\":[]}},\"links\":");
+    json_put_links(out, base, links, ARRAY_SIZE(links));
+    strbuf_putc(out, '}');
+    out->failed |= !url;
 }
 
 static void include_of(struct including *in, const struct route_row *r) {
@@ -75,57 +153,46 @@ static void include_of(struct including *in, const struct route_row *r) {
     include(in, INCLUDE_ORGS, r->org_guid);
 }
 
-static int reply_route(struct call *c, int status, const char *guid) {
-    _cleanup_(route_row_fini) struct route_row r = {0};
-    if (load_route(c, guid, NEED_READ, &r) < 0)
+static int reply_route_row(struct call *c, int status, const struct route_row *r,
+                           struct including *in) {
+    _cleanup_(destinations_fini) struct destinations to = {0};
+    _cleanup_(strbuf_fini) struct strbuf text = {0};
+    const char *base = call_base(c);
+    if (!base)
+        return fail_no_memory(c);
+    if (load_destinations(c, r, 1, &to) < 0)
         return -1;
-    return reply_json(c, status, route_json(c, &r, destinations_json(c, r.guid)));
+    put_route(&text, base, r, &to);
+    return reply_json(c, status, including_with(in, json_of_text(&text)));
 }
 
-/* The destinations of a page of routes, by route: one query, whatever the page's size. */
-static json_t *destinations_by_route(struct call *c, const struct route_rows *routes) {
-    _cleanup_(freep) const char **guids = mem_calloc(routes->n + 1, sizeof *guids);
-    _cleanup_(destination_rows_fini) struct destination_rows rows = {0};
-    if (!guids)
-        return NULL;
-    for (size_t i = 0; i < routes->n; i++)
-        guids[i] = routes->v[i].guid;
-    struct store_filter filter = {"route_guids", guids, routes->n};
-    struct store_query q = {.filters = &filter, .filter_count = 1};
-    json_t *map = json_object();
-    if (store_destination_list(c->api->deps.store, &q, &rows, NULL) < 0)
-        return json_decref(map), NULL;
-    for (size_t i = 0; i < rows.n; i++) {
-        json_t *list = json_object_get(map, rows.v[i].route_guid);
-        if (!list) {
-            list = json_array();
-            json_object_set_new(map, rows.v[i].route_guid, list);
-        }
-        json_array_append_new(list, destination_json(&rows.v[i]));
-    }
-    return map;
+static int reply_route(struct call *c, int status, const char *guid) {
+    _cleanup_(route_row_fini) struct route_row r = {0};
+    _cleanup_(including_fini) struct including none = {0};
+    return load_route(c, guid, NEED_READ, &r) < 0 ? -1 : reply_route_row(c, status, &r, &none);
 }
 
 static int reply_routes(struct call *c, struct listing *l) {
     _cleanup_(route_rows_fini) struct route_rows rows = {0};
+    _cleanup_(destinations_fini) struct destinations to = {0};
+    _cleanup_(strbuf_fini) struct strbuf list = {0};
+    _cleanup_(including_fini) struct including in;
     struct error err = {0};
+    const char *base = call_base(c);
+    including_init(&in, c);
+    if (!base)
+        return fail_no_memory(c);
     if (store_route_list(c->api->deps.store, &l->query, &rows, &err) < 0)
         return fail_internal(c, &err);
-    json_t *map = destinations_by_route(c, &rows), *list = map ? json_array() : NULL;
-    for (size_t i = 0; list && i < rows.n; i++) {
-        json_t *mine = json_object_get(map, rows.v[i].guid);
-        if (json_array_append_new(
-                list, route_json(c, &rows.v[i], mine ? json_incref(mine) : json_array())))
-            json_decref(list), list = NULL;
-    }
-    json_decref(map);
-    if (!list)
-        return fail_no_memory(c);
-    _cleanup_(including_fini) struct including in;
-    including_init(&in, c);
-    for (size_t i = 0; i < rows.n; i++)
+    if (load_destinations(c, rows.v, rows.n, &to) < 0)
+        return -1;
+    for (size_t i = 0; i < rows.n; i++) {
+        if (i)
+            strbuf_putc(&list, ',');
+        put_route(&list, base, &rows.v[i], &to);
         include_of(&in, &rows.v[i]);
-    return reply_list(c, l, rows.total, list, including_take(&in));
+    }
+    return reply_list_text(c, l, rows.total, &list, including_take(&in));
 }
 
 static const char *const route_filters[] = {"guids",       "hosts",
@@ -162,7 +229,7 @@ int get_route(struct call *c) {
     if (load_route(c, c->params[0], NEED_READ, &r) < 0)
         return -1;
     include_of(&in, &r);
-    return reply_json(c, 200, including_with(&in, route_json(c, &r, destinations_json(c, r.guid))));
+    return reply_route_row(c, 200, &r, &in);
 }
 
 /* --- creating

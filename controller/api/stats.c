@@ -1,4 +1,5 @@
 /* stats.c - what runs of a process, as the brain knows it. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -137,40 +138,49 @@ int process_stats(struct call *c, const struct app_row *app, const struct proces
 
 /* The short form: an object an index, without usage. */
 struct brief {
-    json_t *list; /* owned by the caller; DOWN until told otherwise */
-    uint64_t now_ms;
+    const char *state;
+    uint64_t since_ms;
+};
+struct briefs {
+    struct brief *v; /* owned; one a desired index */
+    uint64_t n;
 };
 
-static json_t *brief_json(uint64_t index, const char *state, uint64_t since) {
-    return json_pack("{s:I,s:s,s:I}", "index", (json_int_t)index, "state", state, "since",
-                     (json_int_t)since);
-}
-
 static void on_brief(void *arg, const struct lrp_actual *a) {
-    struct brief *b = arg;
-    uint64_t since = b->now_ms > a->since_ms ? (b->now_ms - a->since_ms) / 1000 : 0;
-    if (a->index < json_array_size(b->list))
-        json_array_set_new(b->list, a->index, brief_json(a->index, state_of(a), since));
+    struct briefs *b = arg;
+    if (a->index < b->n)
+        b->v[a->index] = (struct brief){state_of(a), a->since_ms};
 }
 
-json_t *process_instances(struct call *c, const struct process_row *p) {
-    struct brief b = {.list = json_array(), .now_ms = clock_mono_ms()};
+void put_process_instances(struct call *c, struct strbuf *out, const struct process_row *p) {
+    struct briefs b = {.n = process_wanted(p)};
+    uint64_t now_ms = clock_mono_ms();
     char group[2 * GUID_SIZE];
     process_lrp_guid(p, group);
-    for (uint64_t i = 0; b.list && i < process_wanted(p); i++)
-        if (json_array_append_new(b.list, brief_json(i, "DOWN", 0)))
-            return json_decref(b.list), NULL;
-    if (b.list)
-        lrp_instances(c->api->deps.lrp, group, on_brief, &b);
-    return b.list;
+    if (b.n && !(b.v = mem_calloc(b.n, sizeof *b.v))) {
+        out->failed = true;
+        return;
+    }
+    lrp_instances(c->api->deps.lrp, group, on_brief, &b);
+    strbuf_putc(out, '[');
+    for (uint64_t i = 0; i < b.n; i++) {
+        const struct brief *one = &b.v[i];
+        uint64_t since = one->state && now_ms > one->since_ms ? (now_ms - one->since_ms) / 1000 : 0;
+        strbuf_printf(out, "%s{\"index\":%" PRIu64 ",\"state\":\"%s\",\"since\":%" PRIu64 "}",
+                      i ? "," : "", i, one->state ? one->state : "DOWN", since);
+    }
+    strbuf_putc(out, ']');
+    free(b.v);
 }
 
 int list_process_instances(struct call *c) {
     _cleanup_(process_row_fini) struct process_row p = {0};
+    _cleanup_(strbuf_fini) struct strbuf list = {0};
     if (load_process(c, c->params[0], NEED_READ, &p) < 0)
         return -1;
+    put_process_instances(c, &list, &p);
     return reply_json(c, 200,
-                      json_pack("{s:o,s:{s:o,s:o}}", "resources", process_instances(c, &p), "links",
+                      json_pack("{s:o,s:{s:o,s:o}}", "resources", json_of_text(&list), "links",
                                 "self", json_link(c, "/v3/processes/%s/process_instances", p.guid),
                                 "process", json_link(c, "/v3/processes/%s", p.guid)));
 }

@@ -3,7 +3,8 @@
  *
  *     store_writer write DIR >>acknowledged
  *     store_writer check DIR <acknowledged
- *     store_writer fill DIR N             N apps in one transaction, for benchmarks */
+ *     store_writer fill DIR N             N apps with a route each in one transaction, for
+ * benchmarks */
 #include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include "common/base/str.h"
 #include "controller/store/accounts.h"
 #include "controller/store/apps.h"
+#include "controller/store/routes.h"
 
 static int die(const struct error *err) {
     fprintf(stderr, "store_writer: %s\n", err->msg);
@@ -75,14 +77,41 @@ static int write_all(struct store *s) {
     return die(&err);
 }
 
+static int make_domain(struct store *s, char guid[GUID_SIZE], struct error *err) {
+    _cleanup_(domain_rows_fini) struct domain_rows domains = {0};
+    _cleanup_(domain_row_fini) struct domain_row domain = {.name = str_dup("filled.test")};
+    int r = store_domain_list(s, NULL, &domains, err);
+    if (r == 0 && !domains.n)
+        r = store_domain_insert(s, &domain, err);
+    memcpy(guid, domains.n ? domains.v[0].guid : domain.guid, GUID_SIZE);
+    return r;
+}
+
+static int insert_route(struct store *s, const char *space, const char *domain, const char *app,
+                        unsigned long i, struct error *err) {
+    _cleanup_(route_row_fini) struct route_row route = {
+        .host = str_printf("app-%lu", i), .path = str_dup(""), .protocol = str_dup("http")};
+    _cleanup_(destination_row_fini) struct destination_row to = {.process_type = str_dup("web"),
+                                                                 .protocol = str_dup("http1")};
+    memcpy(route.space_guid, space, GUID_SIZE);
+    memcpy(route.domain_guid, domain, GUID_SIZE);
+    int r = store_route_insert(s, &route, err);
+    if (r < 0)
+        return r;
+    memcpy(to.route_guid, route.guid, GUID_SIZE);
+    memcpy(to.app_guid, app, GUID_SIZE);
+    return store_destination_insert(s, &to, err);
+}
+
 static int fill(struct store *s, unsigned long n) {
     struct error err = {0};
-    char space[GUID_SIZE], guid[GUID_SIZE];
+    char space[GUID_SIZE], domain[GUID_SIZE], guid[GUID_SIZE];
     int r = make_space(s, space, &err);
-    if (r == 0)
-        r = store_begin(s, &err);
+    if (r == 0 && (r = store_begin(s, &err)) == 0)
+        r = make_domain(s, domain, &err);
     for (unsigned long i = 0; r == 0 && i < n; i++)
-        r = insert_one(s, space, guid, &err);
+        if ((r = insert_one(s, space, guid, &err)) == 0)
+            r = insert_route(s, space, domain, guid, i, &err);
     if (r == 0)
         r = store_commit(s, &err);
     return r < 0 ? die(&err) : 0;
