@@ -180,12 +180,8 @@ int rest_token(struct rest *r, const char *form, struct error *err) {
     return rc;
 }
 
-static int keep_token_fresh(struct rest *r, struct error *err) {
+static int renew_token(struct rest *r, struct error *err) {
     struct session *s = r->session;
-    if (!s->access_token)
-        return error_set(err, -EACCES, "Not logged in. Use 'berth login' to log in.");
-    if (!s->refresh_token || token_lifetime(s->access_token) >= REFRESH_BEFORE_S)
-        return 0;
     _cleanup_(freep) char *token = rest_escape(s->refresh_token);
     _cleanup_(freep) char *form = str_printf("grant_type=refresh_token&refresh_token=%s", token);
     if (!token || !form)
@@ -195,12 +191,23 @@ static int keep_token_fresh(struct rest *r, struct error *err) {
     return session_save(s, err);
 }
 
-int rest_raw(struct rest *r, const struct rest_raw *q, struct strbuf *ret_body,
-             struct strbuf *ret_headers, struct error *err) {
-    r->status = 0;
-    if (!r->session->api)
-        return error_set(err, -ENOENT,
-                         "No API endpoint set. Use 'berth login' or 'berth api' to target one.");
+static int keep_token_fresh(struct rest *r, struct error *err) {
+    const struct session *s = r->session;
+    if (!s->access_token)
+        return error_set(err, -EACCES, "Not logged in. Use 'berth login' to log in.");
+    if (!s->refresh_token || token_lifetime(s->access_token) >= REFRESH_BEFORE_S)
+        return 0;
+    return renew_token(r, err);
+}
+
+static void cut(struct strbuf *b, size_t n) {
+    b->n = n;
+    if (b->p)
+        b->p[n] = '\0';
+}
+
+static int ask(struct rest *r, const struct rest_raw *q, struct strbuf *ret_body,
+               struct strbuf *head, struct error *err) {
     struct curl_slist *headers = NULL;
     int rc = 0;
     for (size_t i = 0; rc == 0 && q->headers && q->headers[i]; i++)
@@ -211,12 +218,31 @@ int rest_raw(struct rest *r, const struct rest_raw *q, struct strbuf *ret_body,
         rc = line ? add_header(&headers, line) : -ENOMEM;
     }
     _cleanup_(freep) char *url = full_url(r, q->path);
-    _cleanup_(strbuf_fini) struct strbuf head = {0};
     if (rc == -ENOMEM || !url)
         rc = error_set(err, -ENOMEM, "out of memory");
     if (rc == 0)
-        rc = perform(r, q, url, headers, ret_body, &head, err);
+        rc = perform(r, q, url, headers, ret_body, head, err);
     curl_slist_free_all(headers);
+    return rc;
+}
+
+int rest_raw(struct rest *r, const struct rest_raw *q, struct strbuf *ret_body,
+             struct strbuf *ret_headers, struct error *err) {
+    _cleanup_(strbuf_fini) struct strbuf head = {0};
+    size_t body_n = ret_body->n;
+    r->status = 0;
+    if (!r->session->api)
+        return error_set(err, -ENOENT,
+                         "No API endpoint set. Use 'berth login' or 'berth api' to target one.");
+    int rc = ask(r, q, ret_body, &head, err);
+    /* A token that is fresh by our clock and not by the API's, which may be ahead: a new one. */
+    if (rc == 0 && r->status == 401 && !q->basic && !q->anonymous && r->session->refresh_token) {
+        cut(ret_body, body_n);
+        cut(&head, 0);
+        rc = renew_token(r, err);
+        if (rc == 0)
+            rc = ask(r, q, ret_body, &head, err);
+    }
     if (rc < 0)
         return rc;
     note_location(r, &head);

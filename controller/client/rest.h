@@ -1,7 +1,8 @@
 /* rest.h - the public API over HTTPS, one blocking request at a time.
  *
  * The client is a command: it waits for each answer, so it uses libcurl directly and needs no loop.
- * Tokens are refreshed before they run out. */
+ * Tokens are refreshed before they run out, and when the API, whose clock may be another, refuses
+ * one. */
 #ifndef CONTROLLER_CLIENT_REST_H
 #define CONTROLLER_CLIENT_REST_H
 
