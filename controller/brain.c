@@ -252,7 +252,7 @@ static void on_event(void *data, const char *kind, const struct lrp_actual *a, c
         log_warn("stopping an instance that nothing in the database wants",
                  "app=%s process=%s index=%u instance=%s cell=%s", a->app_guid, a->process_guid,
                  a->index, a->instance_guid, a->cell_name);
-    } else if (str_eq(kind, "cell-lost")) {
+    } else if (str_eq(kind, "cell-lost") || str_eq(kind, "failed")) {
         logs_printf(b->deps.logs, a->app_guid, "API", true, clock_wall_ns(),
                     "Instance %u on cell %s: %s", a->index, a->cell_name, text);
         remember(b, API_INSTANCE_RESCHEDULED, a, text);
@@ -260,6 +260,18 @@ static void on_event(void *data, const char *kind, const struct lrp_actual *a, c
         logs_printf(b->deps.logs, a->app_guid, "API", true, clock_wall_ns(),
                     "Task %s cannot be started yet, it is tried again: %s", a->process_type, text);
     }
+}
+
+static void on_cell(void *data, const struct lrp_cell_view *c) {
+    (void)data;
+    const char *state = lrp_cell_state(c);
+    const char *name = log_quote(c->name);
+    if (str_eq(state, "suspect"))
+        log_warn("a cell has gone silent: its instances are replaced on others",
+                 "cell=%s name=%s instances=%u", c->id, name, c->instances);
+    else
+        log_info(c->suspect ? "an emptied cell is gone" : "a silent cell is heard again",
+                 "cell=%s name=%s instances=%u", c->id, name, c->instances);
 }
 
 /* --- tasks: what becomes of them is on disk before anything follows from it --- */
@@ -332,6 +344,7 @@ int brain_new(struct brain **ret, const struct brain_deps *deps, struct error *e
                                 .on_routes_changed = on_routes_changed,
                                 .on_work = on_work,
                                 .on_event = on_event,
+                                .on_cell = on_cell,
                                 .on_tasks = on_tasks,
                                 .new_guid = on_new_guid,
                                 .data = b};

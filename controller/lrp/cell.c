@@ -175,6 +175,7 @@ static void lose_cell(struct lrp *l, struct cell *c, uint64_t now_ms) {
     c->suspect = true;
     spread_stir(l, now_ms);
     c->suspect_ms = now_ms;
+    lrp_cell_event(l, c);
     if (!c->evacuating || c->containers_used > 0) /* not one that was emptied, and left */
         l->counters.cells_lost++;
     struct instance *in, *tmp;
@@ -227,6 +228,7 @@ void cell_returned(struct lrp *l, struct cell *c, uint64_t now_ms) {
     c->suspect = false;
     spread_stir(l, now_ms);
     apps_returned(c, now_ms);
+    lrp_cell_event(l, c);
     l->counters.cells_returned++;
     l->grew = true;
     if (!c->evacuating)

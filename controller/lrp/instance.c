@@ -259,7 +259,11 @@ void instance_crashed(struct lrp *l, struct instance *in, const Berth__ActualLrp
     a.reason = s->reason ? s->reason : "";
     a.exit_status = m->exit_status;
     a.restart_at_ms = m->platform_fault ? s->retry_at_ms : s->restart_at_ms;
-    lrp_event(l, m->platform_fault ? "place-failed" : "crash", &a, a.reason);
+    lrp_event(l,
+              !m->platform_fault         ? "crash"
+              : in->state == LRP_CLAIMED ? "place-failed"
+                                         : "failed",
+              &a, a.reason);
     instance_gone(l, in, now_ms);
 }
 

@@ -439,6 +439,7 @@ void view_slot(const struct process *p, uint32_t index, struct lrp_actual *ret);
 void lrp_event(struct lrp *l, const char *kind, const struct lrp_actual *a, const char *text);
 void lrp_instance_event(struct lrp *l, const char *kind, const struct instance *in,
                         const char *text);
+void lrp_cell_event(struct lrp *l, const struct cell *c);
 /* The instance that serves this index, or NULL. */
 const struct instance *slot_serving(const struct slot *s);
 

@@ -20,6 +20,7 @@
 
 struct lrp;
 struct lrp_actual;
+struct lrp_cell_view;
 struct lrp_task_note;
 
 /* What the brain tells its owner. Called from inside lrp_* functions: only note it down.
@@ -30,13 +31,15 @@ struct lrp_ops {
     /* There is something to decide or to tell: call lrp_converge() soon. Once until then. */
     void (*on_work)(void *data);
     /* Something for the app's events and log. `kind`: "crash" | "placed" | "place-failed" |
-     * "running" | "stopped" | "cell-lost" | "evacuating" (a replacement of `a` is on its way) |
-     * "not-evacuated" (there is no room for one) |
+     * "running" | "stopped" | "cell-lost" | "failed" (it ran, and its end was not the app's fault)
+     * | "evacuating" (a replacement of `a` is on its way) | "not-evacuated" (no room for one) |
      * "spreading" (likewise a replacement, on a cell or in a zone that has fewer of its process) |
      * "not-spread" (that one, `a`, did not come to run: all stays as it was) |
      * "unknown" (nobody desires it: it is stopped) |
      * "task-waits" (of a task: a->process_type is its name); `a` and `text` borrowed. */
     void (*on_event)(void *data, const char *kind, const struct lrp_actual *a, const char *text);
+    /* A cell has fallen silent (c->suspect), or is heard again: for the log. NULL is fine. */
+    void (*on_cell)(void *data, const struct lrp_cell_view *c);
     /* What is to be known of these tasks whatever happens next: write it down at once. 0: all of it
      * is durable. <0: nothing of it need be; it is asked again, and until then no cell is told what
      * depends on it, nor that its report was taken. Comes from lrp_converge() and lrp_report(). */

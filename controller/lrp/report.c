@@ -222,8 +222,11 @@ static int hear(struct lrp *l, struct cell *c, const Berth__ActualLrp *m, bool c
 static void end_full(struct lrp *l, struct cell *c, uint64_t now_ms) {
     struct instance *in, *tmp;
     DL_FOREACH_SAFE (c->changes, in, tmp) {
-        if (!in->seen && in->reported)
-            instance_gone(l, in, now_ms); /* it had it, it has it no more */
+        if (in->seen || !in->reported)
+            continue;
+        if (in->role == ROLE_PRIMARY)
+            lrp_instance_event(l, "failed", in, "its cell does not have it any more");
+        instance_gone(l, in, now_ms);
     }
     if (!c->reported)
         spread_stir(l, now_ms);

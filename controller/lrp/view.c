@@ -170,31 +170,40 @@ int lrp_cell_instances(struct lrp *l, const char *cell_id,
     return 0;
 }
 
+static struct lrp_cell_view view_cell(const struct cell *c) {
+    return (struct lrp_cell_view){
+        .id = c->id,
+        .name = c->name,
+        .zone = c->zone->name,
+        .address = c->address,
+        .present = c->present && !c->suspect,
+        .suspect = c->suspect,
+        .evacuating = c->evacuating,
+        .heard_ms = c->heard_ms,
+        .memory_mb = c->memory_mb,
+        .memory_free_mb = c->memory_mb > c->memory_used ? c->memory_mb - c->memory_used : 0,
+        .disk_mb = c->disk_mb,
+        .disk_free_mb = c->disk_mb > c->disk_used ? c->disk_mb - c->disk_used : 0,
+        .containers = c->containers,
+        .containers_free =
+            c->containers > c->containers_used ? c->containers - c->containers_used : 0,
+        .instances = c->containers_used,
+    };
+}
+
 void lrp_cells(struct lrp *l, void (*each)(void *arg, const struct lrp_cell_view *c), void *arg) {
     for (size_t i = 0; i < l->cell_count; i++) {
-        const struct cell *c = l->cells[i];
-        if (c->removed)
+        if (l->cells[i]->removed)
             continue;
-        const struct lrp_cell_view view = {
-            .id = c->id,
-            .name = c->name,
-            .zone = c->zone->name,
-            .address = c->address,
-            .present = c->present && !c->suspect,
-            .suspect = c->suspect,
-            .evacuating = c->evacuating,
-            .heard_ms = c->heard_ms,
-            .memory_mb = c->memory_mb,
-            .memory_free_mb = c->memory_mb > c->memory_used ? c->memory_mb - c->memory_used : 0,
-            .disk_mb = c->disk_mb,
-            .disk_free_mb = c->disk_mb > c->disk_used ? c->disk_mb - c->disk_used : 0,
-            .containers = c->containers,
-            .containers_free =
-                c->containers > c->containers_used ? c->containers - c->containers_used : 0,
-            .instances = c->containers_used,
-        };
+        const struct lrp_cell_view view = view_cell(l->cells[i]);
         each(arg, &view);
     }
+}
+
+void lrp_cell_event(struct lrp *l, const struct cell *c) {
+    const struct lrp_cell_view view = view_cell(c);
+    if (l->ops.on_cell)
+        l->ops.on_cell(l->ops.data, &view);
 }
 
 const char *lrp_cell_state(const struct lrp_cell_view *c) {

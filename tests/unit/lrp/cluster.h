@@ -79,6 +79,7 @@ struct cluster {
     int notes;
     struct strbuf events; /* "kind:index:text;" */
     int crashes, placed, lost;
+    int silent, heard_again;  /* times that a cell was told to be */
     struct sim_cell *reading; /* whose Watch is being answered */
     int page_left;
 };
@@ -99,6 +100,10 @@ static inline void on_event(void *data, const char *kind, const struct lrp_actua
     c->placed += str_eq(kind, "placed");
     c->lost += str_eq(kind, "cell-lost");
     strbuf_printf(&c->events, "%s:%u:%s;", kind, a->index, text);
+}
+static inline void on_cell(void *data, const struct lrp_cell_view *cell) {
+    struct cluster *c = data;
+    *(cell->suspect ? &c->silent : &c->heard_again) += 1;
 }
 static inline void new_guid(void *data, char buf[static GUID_SIZE]) {
     struct cluster *c = data;
@@ -137,6 +142,7 @@ static inline void cluster_brain(struct cluster *c) {
                                 .on_routes_changed = on_routes_changed,
                                 .on_work = on_work,
                                 .on_event = on_event,
+                                .on_cell = on_cell,
                                 .on_tasks = on_tasks,
                                 .new_guid = new_guid,
                                 .data = c};

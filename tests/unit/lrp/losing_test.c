@@ -48,6 +48,8 @@ START_TEST(when_all_cells_fall_silent_everything_serves_on_and_nothing_is_starte
     ck_assert_uint_eq(t.cells, 0);
     ck_assert_uint_eq(t.cells_silent, 3);
     ck_assert_uint_eq(t.suspect, 6);
+    ck_assert_int_eq(c.silent, 3);
+    ck_assert_int_eq(c.heard_again, 0);
     lrp_cell_removed(c.lrp, c.cells[0].id);
     lrp_totals(c.lrp, &t);
     ck_assert_uint_eq(t.cells_silent, 2); /* nobody waits for it */
@@ -57,6 +59,7 @@ START_TEST(when_all_cells_fall_silent_everything_serves_on_and_nothing_is_starte
     ck_assert_uint_eq(endpoints("p.example"), 6);
     ck_assert_int_eq(started(), before);
     ck_assert_int_eq(c.crashes, 0);
+    ck_assert_int_eq(c.heard_again, 3);
     finish();
 }
 END_TEST
@@ -144,8 +147,24 @@ START_TEST(a_wall_clock_that_jumped_makes_nothing_younger_than_it_is_or_run_in_t
 }
 END_TEST
 
+START_TEST(what_a_cell_has_lost_is_told_and_started_again) {
+    start(1, 1000);
+    cluster_desire(&c, "p", "v1", 2, 100);
+    cluster_run(&c, 5);
+    c.cells[0].n = 0; /* a host with a new disk */
+    c.cells[0].session = c.cells[0].was_full = false;
+    cluster_run(&c, 5);
+    ck_assert_ptr_nonnull(strstr(c.events.p, ";failed:0:its cell does not have it any more;"));
+    ck_assert_ptr_nonnull(strstr(c.events.p, ";failed:1:its cell does not have it any more;"));
+    ck_assert_uint_eq(endpoints("p.example"), 2);
+    ck_assert_int_eq(c.crashes, 0);
+    finish();
+}
+END_TEST
+
 RUN_TESTS("lrp/losing",
           when_all_cells_fall_silent_everything_serves_on_and_nothing_is_started_twice,
           cells_that_return_one_by_one_end_with_each_instance_once,
           a_controller_from_an_older_backup_keeps_what_it_knows_and_says_what_it_stops,
-          a_wall_clock_that_jumped_makes_nothing_younger_than_it_is_or_run_in_the_future)
+          a_wall_clock_that_jumped_makes_nothing_younger_than_it_is_or_run_in_the_future,
+          what_a_cell_has_lost_is_told_and_started_again)

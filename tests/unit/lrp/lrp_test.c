@@ -191,6 +191,7 @@ START_TEST(a_fault_of_the_platform_is_not_counted_and_is_tried_elsewhere) {
     cluster_run(&c, 1);
     ck_states("p", "u");
     ck_assert_int_eq(c.crashes, 0);
+    ck_assert_ptr_nonnull(strstr(c.events.p, ";failed:0:Exited with status 1;"));
     ck_assert_uint_eq(look("p").a[0].crash_count, 0);
     cluster_run(&c, 5);
     ck_states("p", "R");
