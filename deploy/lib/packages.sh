@@ -16,9 +16,9 @@ PACKAGING_PACKAGES=(binutils dpkg-dev xz-utils)
 # For the quickstart's registry and its look at the app.
 QUICKSTART_PACKAGES=(curl docker-registry skopeo)
 # For the tests beside these.
-TEST_PACKAGES=(busybox-static clang-14 clang-format-14 dbus debootstrap iproute2 jq libclang-rt-14-dev
-    openssh-client openssh-server openssl procps prometheus python3 sqlite3 sudo systemd umoci
-    util-linux zstd)
+TEST_PACKAGES=(busybox-static clang-14 clang-format-14 dbus debootstrap iproute2 iptables jq libclang-rt-14-dev
+    libfaketime libnetfilter-queue-dev openssh-client openssh-server openssl procps prometheus python3
+    sqlite3 sudo systemd umoci util-linux zstd)
 # For the benchmarks' peers.
 BENCH_PACKAGES=(haproxy iptables netavark nginx-light podman wrk)
 

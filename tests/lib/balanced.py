@@ -2,7 +2,9 @@
 """Steady, bounded traffic to an app through several routers, as a load balancer in front of them sends it.
 
     balanced.py run HOST GREETING RECORD ROUTER...   sends until SIGTERM, at most MOST_SECONDS
-    balanced.py judge RECORD [WINDOWS]     prints the failures outside of the windows; exit 1 when there are any
+    balanced.py judge RECORD [WINDOWS [SLOW]]
+                                           prints the failures outside of the windows, and what took longer than SLOW
+                                           seconds; exit 1 when there are any
     balanced.py count RECORD FROM TO       "requests failed" of those that began between the two times
 
 ROUTER is ADDRESS:PORT:HEALTH-PORT. Every CHECK seconds a router's /health is asked; requests go in turn to those that
@@ -10,8 +12,8 @@ answered 200 (to all, when none did). A router that refuses a connection is pass
 that ends before a byte of an answer is sent once more, by a new one: what every balancer does. Nothing else is.
 
 A good answer has status 200 and begins with GREETING; one request in four posts a body to /echo and wants it back. A
-line of RECORD is "begin end router kind ok|words"; a line of WINDOWS "begin end [router]": a request that overlaps it
-(and went there) may fail.
+line of RECORD is "begin end router kind ok|words"; a line of WINDOWS "begin end router|- fail|slow": a request that
+overlaps it (and went there, when a router is named) may fail, or may be slow.
 """
 import http.client
 import random
@@ -133,25 +135,31 @@ def read(path):
 
 def windows_of(path):
     for line in open(path) if path else ():
-        since, until, *where = line.split()
-        yield float(since), float(until), where[0] if where else None
+        since, until, where, kind = line.split()
+        yield float(since), float(until), None if where == "-" else where, kind
 
 
-def judge(path, windows_path=None):
+def judge(path, windows_path=None, slow="inf"):
     windows = list(windows_of(windows_path))
-    total, excused, failed, slowest = 0, 0, 0, 0.0
+    total, excused, wrong, took = 0, 0, [], []
     for begin, end, where, kind, words in read(path):
         total += 1
-        if words == "ok":
-            slowest = max(slowest, end - begin)
-        elif any(begin <= until and end >= since and router in (None, where) for since, until, router in windows):
+        met = {what for since, until, router, what in windows
+               if begin <= until and end >= since and router in (None, where)}
+        if words == "ok" and not met:
+            took.append(end - begin)
+        if words == "ok" and ("slow" in met or end - begin <= float(slow)):
+            continue
+        if "fail" in met:
             excused += 1
         else:
-            failed += 1
-            if failed <= 20:
-                print(f"{begin:.3f} after {end - begin:.3f} s, {kind} by {where}: {words}")
-    print(f"{total} requests, {failed} failed, {excused} of what was in flight, slowest good one {slowest:.3f} s")
-    return 1 if failed or total == 0 else 0
+            words = "slow" if words == "ok" else words
+            wrong.append(f"{begin:.3f} after {end - begin:.3f} s, {kind} by {where}: {words}")
+    took.sort()
+    slowest, most = (took[-1], took[len(took) * 99 // 100]) if took else (0, 0)
+    print(*wrong[:20], f"{total} requests, {len(wrong)} failed or slow, {excused} failed in flight; "
+          f"p99 {1000 * most:.0f} ms, slowest {slowest:.3f} s", sep="\n")
+    return 1 if wrong or total == 0 else 0
 
 
 def count(path, since, until):

@@ -2,17 +2,24 @@
 """Looks at containers from the host, without asking any daemon: cgroups and /proc.
 
     containers.py list NAME        one line an instance: "id app index pid:start:uid ..." of its processes
-    containers.py watch NAME FILE  until its standard input ends: a line "time + id app version index" when
+    containers.py watch NAME[,NAME...] FILE [EVERY]
+                                   until its standard input ends, or SIGTERM: a line "time + id app version index" when
                                    an instance appears, "time - id" when its last process is gone, "time end" at the end
     containers.py judge FILE [APP] two instances of the same app, version and index that lived side by side
                                    though neither gave way to the other; with APP also any instance of it
                                    beyond the first one an index. Prints them; exit 1 when there are any
+    containers.py second FILE STEPS MOST
+                                   two instances of the same app, version and index that lived side by side for more
+                                   than MOST seconds after that began, and after all steps (lines "begin end" of STEPS)
+                                   that it touches were over. Prints them; exit 1 when there are any
 
 NAME is the cell's prefix. Each container's cgroup is NAME/ID; its processes carry VCAP_APPLICATION.
 """
+import itertools
 import json
 import os
 import pathlib
+import signal
 import sys
 import threading
 import time
@@ -83,14 +90,15 @@ def list_(name):
                   *(f"{pid}:{start}:{uid}" for pid, (start, uid) in sorted(found.items())))
 
 
-def watch(name, path):
+def watch(names, path, every=EVERY):
     stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
     seen = set()
     with open(path, "a", buffering=1) as out:
-        while not stop.wait(EVERY):
+        while not stop.wait(float(every)):
             alive = set()
-            for cgroup in cgroups(name):
+            for cgroup in itertools.chain.from_iterable(map(cgroups, names.split(","))):
                 found = processes(cgroup)
                 who = None if cgroup.name in seen else identity(found)
                 if found and (who or cgroup.name in seen):
@@ -103,8 +111,9 @@ def watch(name, path):
         out.write(f"{time.time():.3f} end\n")
 
 
-def judge(path, steady=None):
-    lives, wrong, sign = {}, [], None
+def read_lives(path):
+    """{id: [begin, end or None, (app, version, index)]}, when the last line was written, and its sign."""
+    lives, when, sign = {}, "0", None
     for line in open(path):
         when, sign, *words = line.split()
         if sign == "end":
@@ -114,9 +123,14 @@ def judge(path, steady=None):
             lives.setdefault(id_, [float(when), None, tuple(who)])[1] = None
         else:
             lives[id_][1] = float(when)
+    return lives, float(when), sign
+
+
+def judge(path, steady=None):
+    wrong = []
+    lives, last, sign = read_lives(path)
     if sign != "end":
         wrong.append("nobody looked till the end")
-    last = float(when) if lives else 0
     by_key = {}
     for id_, (begin, end, who) in sorted(lives.items(), key=lambda item: item[1][0]):
         for other, other_end in by_key.setdefault(who, []):
@@ -130,5 +144,25 @@ def judge(path, steady=None):
     return 1 if wrong or not lives else 0
 
 
+def second(path, steps_path, most):
+    lives, last, sign = read_lives(path)
+    steps = [tuple(map(float, line.split())) for line in open(steps_path)]
+    wrong = [] if sign == "end" else ["nobody looked till the end"]
+    longest, pairs, by_key = 0.0, 0, {}
+    for id_, (begin, end, who) in sorted(lives.items(), key=lambda item: item[1][0]):
+        for other, other_end in by_key.setdefault(who, []):
+            until = min(end or last, other_end or last)
+            if until <= begin:
+                continue
+            since = max([begin] + [over for from_, over in steps if from_ <= until and over >= begin])
+            pairs, longest = pairs + 1, max(longest, until - since)
+            if until - since > float(most):
+                wrong.append(f"{id_} and {other} both lived for {until - begin:.1f} s as {who}")
+        by_key[who].append((id_, end))
+    print(*wrong, f"{len(lives)} instances of {len(by_key)} places seen, {pairs} times a second one, "
+          f"for {longest:.1f} s at most after the cause was over", sep="\n")
+    return 1 if wrong or not lives else 0
+
+
 if __name__ == "__main__":
-    sys.exit({"list": list_, "watch": watch, "judge": judge}[sys.argv[1]](*sys.argv[2:]))
+    sys.exit({"list": list_, "watch": watch, "judge": judge, "second": second}[sys.argv[1]](*sys.argv[2:]))

@@ -14,7 +14,11 @@
 #   link_cut A B, link_heal A B      A and B do not hear each other; they do again
 #   link_cut_one_way FROM TO         TO does not hear FROM (link_heal FROM TO ends that too)
 #   link_lossy A B PERCENT           that many packets of each direction are lost
-#   links_heal                       all of them, everywhere
+#   link_delay A B MIN MAX PERCENT SEED SECONDS
+#                                    packets of each direction come MIN to MAX ms later, PERCENT of them out of
+#                                    order; until link_heal, but at most SECONDS
+#   host_wears_clock NAME            the units of Berth there have a wall clock of their own, once they start again
+#   host_clock NAME OFFSET           which is now OFFSET seconds ahead ("-3600": behind); within two seconds
 #   hosts_end                        ends and removes everything; may be run again
 #
 # A host is a network, mount, pid, uts, ipc and cgroup namespace. This machine's /usr, /etc and dpkg's and apt's
@@ -113,6 +117,7 @@ host_power_off() {
         [ ! -d "$mount/$ns" ] || find "$mount/$ns" -depth -type d -exec rmdir {} + 2>/dev/null
     done
     rm -f "$HOSTS_DIR/$1/init.pid"
+    host_undelay_all "$1" # it would hold on to the network namespace
     ip link del "$ns" 2>/dev/null
     ip netns del "$ns" 2>/dev/null
     # /var's loop device goes with the last mount namespace that has it mounted.
@@ -155,8 +160,56 @@ link_cut_one_way() { host_drop "$2" "$1"; }
 link_cut() { host_drop "$1" "$2" && host_drop "$2" "$1"; }
 link_lossy() { host_drop "$1" "$2" "$3" && host_drop "$2" "$1" "$3"; }
 
+# With netem where the kernel has it; else a queue holds packets, and packet_delay what is in the queue.
+link_delay() { host_delay "$1" "$2" "${@:3}" && host_delay "$2" "$1" "${@:3}"; }
+# host_delay HOST TO MIN MAX PERCENT SEED SECONDS: on the way out.
+host_delay() {
+    local ns=$HOSTS_PREFIX-$1 number dir=$HOSTS_DIR/$1
+    number=$(cat "$HOSTS_DIR/$2/number")
+    if host_netem "$ns" "$HOSTS_NETWORK.$number" "$3" "$4" "$5"; then return 0; fi
+    : >"$dir/delay-$2"
+    ip netns exec "$ns" "$BERTH_BUILD/tests/lib/packet_delay" "$number" "$3" "$4" "$5" "$(($6 + number))" "$7" \
+        </dev/null >"$dir/delay-$2" 2>&1 9>&- &
+    echo $! >"$dir/delay-$2.pid"
+    disown
+    local end=$((SECONDS + 5))
+    until grep -q ready "$dir/delay-$2"; do
+        [ $SECONDS -lt $end ] || { cat "$dir/delay-$2"; return 1; }
+        sleep 0.05
+    done
+    # After routing and for what is forwarded too: a container's answers. nftables' own "queue" is rarer in kernels.
+    ip netns exec "$ns" iptables-legacy -w -t mangle -A POSTROUTING -d "$HOSTS_NETWORK.$number" \
+        -j NFQUEUE --queue-num "$number" --queue-bypass
+}
+# host_netem NETNS ADDRESS MIN MAX PERCENT
+host_netem() {
+    local middle=$((($3 + $4) / 2)) around=$((($4 - $3) / 2))
+    {
+        ip netns exec "$1" tc qdisc replace dev eth0 root handle 1: prio bands 4 &&
+            ip netns exec "$1" tc qdisc replace dev eth0 parent 1:4 handle 40: \
+                netem delay "${middle}ms" "${around}ms" reorder "$5%" &&
+            ip netns exec "$1" tc filter add dev eth0 parent 1: protocol ip u32 match ip dst "$2" flowid 1:4
+    } 2>/dev/null
+}
+host_undelay() {
+    local ns=$HOSTS_PREFIX-$1 number pid file=$HOSTS_DIR/$1/delay-$2.pid
+    ip netns exec "$ns" tc qdisc del dev eth0 root 2>/dev/null
+    [ -e "$file" ] || return 0
+    number=$(cat "$HOSTS_DIR/$2/number")
+    ip netns exec "$ns" iptables-legacy -w -t mangle -D POSTROUTING -d "$HOSTS_NETWORK.$number" \
+        -j NFQUEUE --queue-num "$number" --queue-bypass 2>/dev/null
+    pid=$(cat "$file")
+    [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != packet_delay ] || kill "$pid"
+    rm -f "$file"
+}
+
 # What is cut between A and B only; rules name the peer, so others stay.
-link_heal() { host_undrop "$1" "$2"; host_undrop "$2" "$1"; }
+link_heal() {
+    host_undrop "$1" "$2"
+    host_undrop "$2" "$1"
+    host_undelay "$1" "$2"
+    host_undelay "$2" "$1"
+}
 host_undrop() {
     local ns=$HOSTS_PREFIX-$1 from=$HOSTS_NETWORK.$(cat "$HOSTS_DIR/$2/number") handle
     ip netns exec "$ns" nft -a list table ip testlinks 2>/dev/null | grep "ip saddr $from " |
@@ -169,6 +222,32 @@ links_heal() {
     local name
     for name in $(hosts_names); do
         ip netns exec "$HOSTS_PREFIX-$name" nft delete table ip testlinks 2>/dev/null
+        host_undelay_all "$name"
     done
     return 0
 }
+host_undelay_all() {
+    local file
+    for file in "$HOSTS_DIR/$1"/delay-*.pid; do
+        [ ! -e "$file" ] || { file=${file##*/delay-} && host_undelay "$1" "${file%.pid}"; }
+    done
+}
+
+# --- clocks: a kernel has one; libfaketime lies to the programs that wear it -----------------------------------
+
+HOST_CLOCK=/etc/test-clock # readable in every sandbox
+host_wears_clock() {
+    local library role file
+    library=$(find /usr/lib -name libfaketimeMT.so.1 | head -n1)
+    [ -n "$library" ] && host_clock "$1" +0 || return 1
+    for role in controller cell router; do
+        file=/etc/systemd/system/berth-$role.service.d/test-clock.conf
+        host_run "$1" mkdir -p "${file%/*}" &&
+            printf '%s\n' "[Service]" "Environment=LD_PRELOAD=$library FAKETIME_TIMESTAMP_FILE=$HOST_CLOCK" \
+                "Environment=FAKETIME_CACHE_DURATION=1 FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1" |
+            host_run "$1" dd status=none "of=$file" || return 1
+    done
+    host_run "$1" systemctl daemon-reload
+}
+# Never a file that is half written.
+host_clock() { host_run "$1" sh -c "echo '$2' >$HOST_CLOCK.new && mv $HOST_CLOCK.new $HOST_CLOCK"; }
