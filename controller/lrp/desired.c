@@ -190,7 +190,7 @@ int lrp_desire(struct lrp *l, const struct lrp_desired *from, uint64_t now_ms, s
         d->owner = p;
         want(l, p, TAKE_PTR(d));
     }
-    p->instances = from->instances;
+    process_want(l, p, from->instances);
     p->rolling = from->rolling;
     if (routes_map(l, p, from->routes, from->route_count) < 0)
         return error_set(err, -ENOMEM, "out of memory");
@@ -206,7 +206,7 @@ void lrp_undesire(struct lrp *l, const char *group, uint64_t now_ms) {
         return;
     routes_unmap_all(l, p);
     want(l, p, NULL);
-    p->instances = 0;
+    process_want(l, p, 0);
     process_dirty(l, p);
 }
 
@@ -240,5 +240,6 @@ int lrp_restart_instance(struct lrp *l, const char *group, uint32_t index, uint6
     if (s->primary)
         instance_withdraw(l, s->primary, now_ms);
     slot_unclaim(s, now_ms);
+    slot_count(l, p, s);
     return 0;
 }

@@ -107,6 +107,8 @@ void instance_set_state(struct lrp *l, struct instance *in, enum lrp_state state
         routes_touch(l, in->process);
     in->state = state;
     in->since_ms = now_ms;
+    if (in->role == ROLE_PRIMARY)
+        slot_count(l, in->process, instance_slot(in));
 }
 
 void instance_take_slot(struct lrp *l, struct instance *in, struct process *p, enum role role) {
@@ -120,6 +122,7 @@ void instance_take_slot(struct lrp *l, struct instance *in, struct process *p, e
         s->crashed = s->place_failed = false;
         s->restart_at_ms = s->retry_at_ms = 0;
     }
+    slot_count(l, p, s);
     if (in->state == LRP_RUNNING)
         routes_touch(l, p);
 }
@@ -130,6 +133,7 @@ void instance_make_old(struct lrp *l, struct instance *in, uint64_t now_ms) {
     s->old = in;
     s->since_ms = now_ms;
     in->role = ROLE_OLD;
+    slot_count(l, in->process, s);
     process_dirty(l, in->process);
 }
 
@@ -157,6 +161,7 @@ static void leave_slot(struct lrp *l, struct instance *in, uint64_t now_ms) {
         if (s->place_failed) /* to be evacuated: now it is to be placed, which is more urgent */
             s->place_failed = false, s->retry_at_ms = 0;
     }
+    slot_count(l, p, s);
     process_dirty(l, p);
     process_changed(p, now_ms);
     in->role = ROLE_NONE;

@@ -77,6 +77,9 @@ struct desired { /* one version of a process; counted references */
     UT_hash_handle hh;     /* in lrp.desired while owner is set */
 };
 
+/* As what lrp_totals() tells of a slot. */
+enum counted { COUNTED_NOT, COUNTED_CLAIMED, COUNTED_RUNNING, COUNTED_CRASHED, COUNTED_COUNT };
+
 struct slot { /* one index of a process */
     struct instance *primary;
     struct instance *old;   /* its cell is silent or evacuating, or it moves: serves until the
@@ -88,16 +91,18 @@ struct slot { /* one index of a process */
     char *reason;           /* owned; why crashed or not placed */
     uint32_t crash_count, fault_count;
     int exit_status;
-    bool crashed;
-    bool place_failed; /* retry also when room appears; with a primary: it cannot be evacuated */
-    bool in_todo;      /* to be placed, when its turn comes */
-    bool spreads;      /* spread repair moves it: the old one is on no cell that goes */
+    bool crashed : 1;
+    bool
+        place_failed : 1; /* retry also when room appears; with a primary: it cannot be evacuated */
+    bool in_todo : 1;     /* to be placed, when its turn comes */
+    bool spreads : 1;     /* spread repair moves it: the old one is on no cell that goes */
+    uint8_t counted;      /* enum counted */
 };
 
 struct process {          /* what a group wants */
     char *guid;           /* the group's */
     struct desired *want; /* NULL: nothing of it should run */
-    uint32_t instances;   /* 0 while want is NULL */
+    uint32_t instances;   /* 0 while want is NULL: process_want() */
     struct slot *slots;
     uint32_t slot_count;
     struct route **routes; /* that lead here */
@@ -282,6 +287,7 @@ struct lrp {
     struct zone *zones;
     uint64_t mark;
     struct lrp_counters counters;
+    uint64_t desired_instances, counted[COUNTED_COUNT]; /* slots: totals.c */
     uint64_t stirred_ms, stirs; /* when cells last came, went or began to; how often */
     struct process *spread_at;  /* spread_some() goes on from here */
     uint64_t spread_ms;         /* its next time around */
@@ -333,6 +339,13 @@ void process_reset(struct lrp *l, struct process *p, uint64_t now_ms);
 int process_reconcile(struct lrp *l, struct process *p, uint64_t now_ms);
 /* Its turn has come: is it still to be placed? */
 bool process_wants_place(struct lrp *l, struct process *p, uint32_t index, uint64_t now_ms);
+
+/* --- totals.c */
+/* What it is told as may have changed: its primary, that one's state, whether it crashed or
+ * spreads.
+ */
+void slot_count(struct lrp *l, const struct process *p, struct slot *s);
+void process_want(struct lrp *l, struct process *p, uint32_t instances);
 
 /* --- instance.c */
 struct instance *instance_find(struct lrp *l, const char *guid);

@@ -104,17 +104,18 @@ void slot_unclaim(struct slot *s, uint64_t now_ms) {
     s->crashed = s->place_failed = false;
 }
 
-static void slot_empty(struct lrp *l, struct slot *s, uint64_t now_ms) {
+static void slot_empty(struct lrp *l, struct process *p, struct slot *s, uint64_t now_ms) {
     if (s->old)
         instance_withdraw(l, s->old, now_ms);
     if (s->primary)
         instance_withdraw(l, s->primary, now_ms);
     slot_unclaim(s, now_ms);
+    slot_count(l, p, s);
 }
 
 void process_reset(struct lrp *l, struct process *p, uint64_t now_ms) {
     for (uint32_t i = 0; p->reset && i < p->slot_count; i++)
-        slot_empty(l, &p->slots[i], now_ms);
+        slot_empty(l, p, &p->slots[i], now_ms);
     p->reset = false;
 }
 
@@ -125,7 +126,8 @@ static bool slot_moves(const struct slot *s) {
 }
 
 /* Must this slot be placed now? If only later, *due is brought forward. */
-static bool slot_wants_place(struct slot *s, bool retry_now, uint64_t now_ms, uint64_t *due) {
+static bool slot_wants_place(struct lrp *l, struct process *p, struct slot *s, bool retry_now,
+                             uint64_t now_ms, uint64_t *due) {
     if (s->primary && !slot_moves(s))
         return false;
     if (s->crashed) {
@@ -138,6 +140,7 @@ static bool slot_wants_place(struct slot *s, bool retry_now, uint64_t now_ms, ui
         s->crashed = false;
         s->restart_at_ms = 0;
         s->since_ms = now_ms;
+        slot_count(l, p, s);
     }
     if (s->retry_at_ms > now_ms && !(s->place_failed && retry_now)) {
         *due = MIN(*due, s->retry_at_ms);
@@ -155,7 +158,7 @@ bool process_wants_place(struct lrp *l, struct process *p, uint32_t index, uint6
     }
     if (index >= p->instances || index >= p->slot_count)
         return false;
-    if (slot_wants_place(&p->slots[index], false, now_ms, &due))
+    if (slot_wants_place(l, p, &p->slots[index], false, now_ms, &due))
         return true;
     process_due(l, p, MIN(p->due_ms, due));
     return false;
@@ -178,7 +181,7 @@ int process_reconcile(struct lrp *l, struct process *p, uint64_t now_ms) {
     }
     while (p->slot_count > p->instances) { /* the highest index goes first */
         struct slot *s = &p->slots[p->slot_count - 1];
-        slot_empty(l, s, now_ms);
+        slot_empty(l, p, s, now_ms);
         p->slot_count--;
     }
     process_reset(l, p, now_ms);
@@ -192,7 +195,7 @@ int process_reconcile(struct lrp *l, struct process *p, uint64_t now_ms) {
         struct slot *s = &p->slots[i];
         if (s->in_todo)
             continue;
-        if (!slot_wants_place(s, retry_now, now_ms, &due)) {
+        if (!slot_wants_place(l, p, s, retry_now, now_ms, &due)) {
             if (s->place_failed)
                 process_wait(l, p);
             continue;

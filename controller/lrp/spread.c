@@ -133,6 +133,7 @@ static void begin(struct lrp *l, const struct move *m, uint64_t now_ms) {
         return;
     }
     s->spreads = true;
+    slot_count(l, p, s);
     m->to->arriving = true;
     l->moves++;
     l->counters.spread_moves++;
@@ -143,6 +144,7 @@ void spread_over(struct lrp *l, struct slot *s) {
     if (!s->spreads)
         return;
     s->spreads = false;
+    slot_count(l, s->primary->process, s);
     s->primary->cell->arriving = false;
     l->moves--;
 }

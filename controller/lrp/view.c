@@ -1,4 +1,4 @@
-/* view.c - looking at the brain: instances, cells, totals; and telling its owner of events. */
+/* view.c - looking at the brain: instances, cells; and telling its owner of events. */
 #include <errno.h>
 
 #include "controller/lrp/internal.h"
@@ -210,36 +210,6 @@ const char *lrp_cell_state(const struct lrp_cell_view *c) {
     if (c->suspect)
         return c->evacuating && c->instances == 0 ? "drained" : "suspect";
     return c->evacuating ? "evacuating" : c->present ? "present" : "expected";
-}
-
-static void count_cell(const struct cell *c, struct lrp_totals *ret) {
-    bool gone =
-        c->removed || (c->suspect && c->evacuating && c->containers_used == 0); /* emptied */
-    ret->cells += c->present && !c->suspect && !gone;
-    ret->cells_silent += c->suspect && !gone;
-    ret->cells_evacuating += c->evacuating && !gone;
-}
-
-void lrp_totals(const struct lrp *l, struct lrp_totals *ret) {
-    *ret = (struct lrp_totals){0};
-    for (const struct process *p = l->processes; p; p = p->hh.next) {
-        ret->desired += p->instances;
-        for (uint32_t i = 0; i < p->instances; i++) {
-            const struct slot *s = i < p->slot_count ? &p->slots[i] : NULL;
-            ret->suspect += s && s->old && s->old->cell->suspect;
-            ret->evacuating += s && ((s->old && s->old->cell->evacuating) ||
-                                     (s->primary && s->primary->cell->evacuating));
-            if (s && s->primary)
-                *(s->primary->state == LRP_RUNNING || s->spreads ? &ret->running : &ret->claimed) +=
-                    1;
-            else
-                *(s && s->crashed ? &ret->crashed : &ret->unclaimed) += 1;
-        }
-    }
-    for (const struct task *t = l->tasks; t; t = t->hh.next)
-        *(t->state == LRP_TASK_RUNNING ? &ret->tasks_running : &ret->tasks_pending) += 1;
-    for (size_t i = 0; i < l->cell_count; i++)
-        count_cell(l->cells[i], ret);
 }
 
 void lrp_counters(const struct lrp *l, struct lrp_counters *ret) {

@@ -482,9 +482,37 @@ static inline void router_watch(struct cluster *c, int page) {
 
 /* --- all of it --- */
 
+/* What is kept of totals is what there is. */
+static inline void check_totals(const struct lrp *l) {
+    struct lrp_totals kept, t = {0};
+    lrp_totals(l, &kept);
+    for (const struct process *p = l->processes; p; p = p->hh.next) {
+        t.desired += p->instances;
+        for (uint32_t i = 0; i < p->instances; i++) {
+            const struct slot *s = i < p->slot_count ? &p->slots[i] : NULL;
+            t.suspect += s && s->old && s->old->cell->suspect;
+            t.evacuating += s && ((s->old && s->old->cell->evacuating) ||
+                                  (s->primary && s->primary->cell->evacuating));
+            if (s && s->primary)
+                *(s->primary->state == LRP_RUNNING || s->spreads ? &t.running : &t.claimed) += 1;
+            else
+                *(s && s->crashed ? &t.crashed : &t.unclaimed) += 1;
+        }
+    }
+    must(kept.desired == t.desired);
+    must(kept.running == t.running);
+    must(kept.claimed == t.claimed);
+    must(kept.unclaimed == t.unclaimed);
+    must(kept.crashed == t.crashed);
+    must(kept.suspect == t.suspect);
+    must(kept.evacuating == t.evacuating);
+}
+
 static inline void cluster_converge(struct cluster *c) {
+    check_totals(c->lrp);
     c->next = lrp_converge(c->lrp, c->now);
     must(c->next > c->now);
+    check_totals(c->lrp);
 }
 
 /* `seconds` of everybody talking once a second and no message lost. */

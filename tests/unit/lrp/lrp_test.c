@@ -163,6 +163,36 @@ START_TEST(crashes_restart_at_once_twice_then_back_off_to_sixteen_minutes) {
 }
 END_TEST
 
+static uint64_t crashed(void) {
+    struct lrp_totals t;
+    lrp_totals(c.lrp, &t);
+    return t.crashed;
+}
+
+START_TEST(whose_back_off_is_over_waits_for_room_as_others_do) {
+    for (int again = 0; again < 2; again++) {
+        start(1, 1000);
+        cluster_desire(&c, "p", "v1", 1, 600);
+        for (int i = 0; i < 3; i++) {
+            cluster_run(&c, 4);
+            crash("p-v1", 0, false);
+        }
+        cluster_run(&c, 1);
+        ck_assert_uint_eq(crashed(), 1);
+        cluster_desire(&c, "q", "v1", 1, 600); /* takes its room */
+        cluster_run(&c, 4);
+        ck_assert_uint_eq(crashed(), 1);
+        if (again) /* forgotten with its version */
+            cluster_desire(&c, "p", "v2", 1, 600);
+        cluster_run(&c, again ? 1 : 30);
+        ck_assert_uint_eq(crashed(), 0);
+        ck_states("p", "u");
+        cluster_check(&c);
+        cluster_fini(&c);
+    }
+}
+END_TEST
+
 START_TEST(after_two_hundred_crashes_it_is_left_alone_until_restarted) {
     start(1, 1000);
     cluster_desire(&c, "p", "v1", 1, 100);
@@ -600,6 +630,7 @@ RUN_TESTS("lrp/lrp", desired_instances_start_run_and_get_a_route,
           a_stopping_instance_counts_on_its_cell_until_it_ended,
           a_new_version_replaces_the_old_and_forgets_its_crashes,
           crashes_restart_at_once_twice_then_back_off_to_sixteen_minutes,
+          whose_back_off_is_over_waits_for_room_as_others_do,
           after_two_hundred_crashes_it_is_left_alone_until_restarted,
           a_fault_of_the_platform_is_not_counted_and_is_tried_elsewhere,
           a_crash_told_again_is_counted_once, restarting_an_instance_replaces_it_without_a_crash,
