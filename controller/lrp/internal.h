@@ -52,9 +52,11 @@
 #define RECONCILE_SLOTS 20000
 #define PLACE_LOOKS     400000
 #define PLACE_COST      100 /* what else a placement costs, in looks */
-/* Spread repair, ours: how much one convergence does, some 0.5 ms, in slots and cells looked at;
- * moves under way at a time, one to a cell; how long a process is left alone whose move failed. */
-#define SPREAD_LOOKS     20000
+/* Spread repair, ours: how much one convergence does, some 1 ms, in cells looked at; a slot's share
+ * of it, whose instance lies anywhere; moves under way at a time, one to a cell; how long a process
+ * is left alone whose move failed. */
+#define SPREAD_LOOKS     100000
+#define SPREAD_SLOT      5
 #define SPREAD_MOVES(n)  MAX(1u, (n) / 10) /* of n cells */
 #define SPREAD_AGAIN_MS  900000u
 #define REASON_MAX       1024 /* bbs:db/sqldb/actual_lrp_db.go */

@@ -160,7 +160,7 @@ static size_t mend(struct lrp *l, struct process *p, uint32_t cells, uint64_t no
     size_t looks = 1;
     if (p->even_at == l->stirs)
         return looks;
-    looks += p->slot_count;
+    looks += (size_t)p->slot_count * SPREAD_SLOT;
     if (!process_is_quiet(l, p, now_ms))
         return looks;
     struct move m = find_move(l, p, cells, &looks);
