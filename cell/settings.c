@@ -64,6 +64,8 @@ static const struct option options[] = {
     {"default_nofile", OPTION_U64, AT(default_nofile), "16384", 64, 1u << 20,
      .help = "open files of a process"},
 
+    {"registries", OPTION_STRING, AT(allowed_registries),
+     .help = "layers come from these only: host[:port], *.example.com, ...; empty: from any"},
     {"max_layer", OPTION_BYTES, AT(max_layer), "16G", 1u << 20,
      .help = "uncompressed bytes of a layer"},
     {"max_image", OPTION_BYTES, AT(max_image), "32G", 1u << 20,
@@ -128,7 +130,8 @@ static int check(struct settings *s, struct error *err) {
         return error_set(err, -EINVAL, "peer_address: \"%s\" is no IP address", s->peer_address);
     if (*s->state_dir != '/' || *s->run_dir != '/')
         return error_set(err, -EINVAL, "state_dir and run_dir must be absolute");
-    return registry_config_check(s->registries, err);
+    int r = registry_config_allow(&s->registries, s->allowed_registries, err);
+    return r < 0 ? r : registry_config_check(s->registries, err);
 }
 
 int settings_load(struct settings *s, int argc, char **argv, struct error *err) {

@@ -25,6 +25,7 @@ struct settings {
     bool drain;
     uint64_t drain_timeout; /* seconds */
     char *admin, *log_level, *log_format;
+    char *allowed_registries; /* "registries"; in `registries` too, as are the sections */
     struct registry_config *registries;
 };
 

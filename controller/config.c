@@ -39,6 +39,8 @@ static const struct option options[] = {
     NUMBER(max_instances, "10000", 1, 250000, "the most instances of a process"),
     BYTES(default_memory, "1G", MB, TB, "of an instance that asks for none"),
     BYTES(default_disk, "1G", MB, TB, "the same for its disk"),
+    {"registries", OPTION_STRING, OFFSET(allowed_registries), NULL, 0, 0, false,
+     "images may come from these only: host[:port], *.example.com, ...; empty: from any"},
     NUMBER(staging_in_flight, "8", 1, 256, "registry look-ups at a time"),
     {"spread", OPTION_BOOL, OFFSET(spread), "on", 0, 0, false,
      "move instances of an app that ended up together while cells were away apart again"},
@@ -105,7 +107,9 @@ static int fill_path(const struct controller_config *c, char **path, const char 
 
 static int check(struct controller_config *c, struct error *err) {
     int r;
-    if ((r = check_listen(c, err)) < 0 || (r = registry_config_check(c->registries, err)) < 0)
+    if ((r = check_listen(c, err)) < 0 ||
+        (r = registry_config_allow(&c->registries, c->allowed_registries, err)) < 0 ||
+        (r = registry_config_check(c->registries, err)) < 0)
         return r;
     if (c->default_memory > c->max_memory || c->default_disk > c->max_disk)
         return error_set(err, -EINVAL, "a default is above its maximum");

@@ -19,6 +19,7 @@ struct controller_config {
     bool spread;
     uint64_t spread_quiet; /* s */
     uint64_t log_bytes_per_app, log_bytes;
+    char *allowed_registries; /* "registries"; in `registries` too, as are the sections */
     struct registry_config *registries;
 
     /* Not of the daemon: do one thing and exit. */

@@ -94,6 +94,7 @@ static void finish(struct http_request *req, CURLcode rc) {
         res.error = &err;
     } else {
         res.status = (int)status;
+        res.reached = req->transport.reach.at;
         res.headers = (const char *const *)headers;
         res.body = (struct slice){req->body.p ? req->body.p : "", req->body.n};
     }
@@ -276,6 +277,7 @@ int http_send(struct http_client *c, const struct http_options *options,
         .ca_option = req->ca_option,
         .allow_plain_http = options->allow_plain_http,
         .follow_redirects = options->follow_redirects,
+        .reach = {.guarded = options->guarded, .first = options->may_reach},
     };
     if ((r = transport_setup(req->easy, &req->transport, options->url, err)) < 0 ||
         (r = set_request(req, options, err)) < 0)

@@ -12,6 +12,7 @@
 #include "common/base/error.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/http/reach.h"
 
 struct event_base;
 struct http_client;
@@ -34,6 +35,8 @@ struct http_options {
     const char *username, *password; /* Basic, only sent to this host; NULL: none */
     bool allow_plain_http;
     bool follow_redirects; /* at most 5; credentials stay with the first host */
+    bool guarded;          /* the URL, or who answers, is a stranger's choice: see reach.h ... */
+    unsigned may_reach;    /* ... enum reach_kind: where the first host may be nevertheless */
     unsigned timeout_ms;   /* in all; 0: 30 s */
     size_t max_body;       /* -EFBIG beyond; 0: 4 MiB */
 };
@@ -43,9 +46,11 @@ struct http_response {
     int status; /* 0 when there was none: see `error` */
     struct slice body;
     const char *const *headers; /* "Name: value" of the last response, NULL-terminated */
+    unsigned reached;           /* enum reach_kind: where who answered is; 0: elsewhere */
     const struct error *error;  /* NULL on any HTTP answer; else -ETIMEDOUT, -ECONNREFUSED,
                                    -EHOSTUNREACH, -ENETUNREACH, -ECONNRESET, -EKEYREJECTED
-                                   (certificate), -EPROTO, -EFBIG; the text names host and reason:
+                                   (certificate), -EPROTO, -EFBIG, -EACCES (its address is not to
+                                   be asked); the text names host and reason:
                                    "the certificate of HOST is not trusted: ..., issued by ..." */
 };
 const char *http_header(const struct http_response *res, const char *name); /* value or NULL */

@@ -1,12 +1,16 @@
 #include "common/http/transport.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/base/mem.h"
 #include "common/base/str.h"
@@ -77,6 +81,42 @@ static CURLcode on_ssl_ctx(CURL *easy, void *ctx, void *arg) {
     return CURLE_OK;
 }
 
+/* --- addresses ---------------------------------------------------------------------------- */
+
+static bool may_reach(struct transport *t, unsigned kind, const char *address) {
+    if (reach_allows(&t->reach, kind))
+        return true;
+    t->reach.denied = kind;
+    snprintf(t->reach.address, sizeof t->reach.address, "%s", address);
+    return false;
+}
+
+static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to) {
+    char address[64] = "?";
+    const void *ip = to->family == AF_INET6
+                         ? (const void *)&((struct sockaddr_in6 *)(void *)&to->addr)->sin6_addr
+                         : (const void *)&((struct sockaddr_in *)(void *)&to->addr)->sin_addr;
+    (void)purpose;
+    if (to->family == AF_INET || to->family == AF_INET6)
+        inet_ntop(to->family, ip, address, sizeof address);
+    if (!may_reach(arg, reach_kind(&to->addr), address))
+        return CURL_SOCKET_BAD;
+    return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+/* Each request, also over a connection that another transfer left: who is asked names who is asked
+ * next. */
+static int on_asked(void *arg, char *ip, char *own_ip, int port, int own_port) {
+    struct transport *t = arg;
+    unsigned kind = reach_kind_of_text(ip ? ip : "");
+    (void)own_ip, (void)port, (void)own_port;
+    if (!may_reach(t, kind, ip ? ip : "?"))
+        return CURL_PREREQFUNC_ABORT;
+    t->reach.answered = true;
+    t->reach.at = kind;
+    return CURL_PREREQFUNC_OK;
+}
+
 /* --- set-up ------------------------------------------------------------------------------- */
 
 void transport_host(const char *url, char *buf, size_t n) {
@@ -113,6 +153,7 @@ int transport_setup(CURL *easy, struct transport *t, const char *url, struct err
     const char *protocols = plain ? "http,https" : "https";
     t->rejected.code = 0;
     t->trust_error.code = 0;
+    t->reach = (struct reach){.guarded = t->reach.guarded, .first = t->reach.first};
     CURLcode rc = CURLE_OK;
 #define SET(option, value) (rc = rc ? rc : curl_easy_setopt(easy, CURLOPT_##option, (value)))
     SET(URL, url);
@@ -135,6 +176,10 @@ int transport_setup(CURL *easy, struct transport *t, const char *url, struct err
     SET(CAPATH, NULL);
     SET(SSL_CTX_FUNCTION, on_ssl_ctx);
     SET(SSL_CTX_DATA, t);
+    SET(OPENSOCKETFUNCTION, on_socket);
+    SET(OPENSOCKETDATA, t);
+    SET(PREREQFUNCTION, on_asked);
+    SET(PREREQDATA, t);
 #undef SET
     return rc == CURLE_OK
                ? 0
@@ -170,6 +215,9 @@ int transport_error(CURL *easy, CURLcode rc, const struct transport *t, struct e
     char host[256];
     curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_URL, &url);
     transport_host(url, host, sizeof host);
+    if (t->reach.denied && (rc == CURLE_COULDNT_CONNECT || rc == CURLE_ABORTED_BY_CALLBACK))
+        return error_set(err, -EACCES, "%s is at %s, %s", host, t->reach.address,
+                         reach_reason(t->reach.denied));
     switch (rc) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "common/base/error.h"
+#include "common/http/reach.h"
 
 #define TRANSPORT_MAX_REDIRECTS   5
 #define TRANSPORT_CONNECT_MS      10000
@@ -22,6 +23,7 @@ struct transport {
     const char *ca_option; /* borrowed; how an operator trusts one more CA, for the text */
     bool allow_plain_http;
     bool follow_redirects;
+    struct reach reach; /* `guarded` and `first` are the owner's, the rest is reset by the set-up */
     struct {            /* why a certificate was refused, by OpenSSL's verification */
         long code;      /* X509_V_ERR_*; 0: it was not */
         char text[320]; /* the reason in words, with the issuer */
@@ -38,7 +40,7 @@ int transport_setup(CURL *easy, struct transport *t, const char *url, struct err
 
 /* The negative errno for a transfer that ended with `rc` (not CURLE_OK), its text in *err:
  * -ETIMEDOUT, -ECONNREFUSED, -EHOSTUNREACH, -ENETUNREACH, -ECONNRESET (broke while it ran),
- * -EKEYREJECTED, -EPROTO, -EFBIG, -ENOMEM. */
+ * -EKEYREJECTED, -EPROTO, -EFBIG, -ENOMEM; -EACCES: `reach` does not allow its address. */
 int transport_error(CURL *easy, CURLcode rc, const struct transport *t, struct error *err);
 
 /* "Name: value" lines of the last response (not of redirects before it), NULL-terminated; one

@@ -55,6 +55,7 @@ struct registry_blob {
     /* one transfer */
     struct link *link;
     struct transport transport;
+    unsigned may_reach; /* where its first host may be */
     struct curl_slist *headers;
     bool running, paused;
     CURLcode result; /* once it does not run any more */
@@ -202,6 +203,7 @@ static int start(struct registry_blob *b, const char *url, const char *authoriza
         .ca_file = source_of(b)->ca_file,
         .ca_option = source_of(b)->ca_option,
         .follow_redirects = !username,
+        .reach = {.guarded = true, .first = b->may_reach},
     };
     int r = transport_setup(easy, &b->transport, url, err);
     if (r < 0)
@@ -303,6 +305,7 @@ static int fetch_token(struct registry_blob *b, struct error *err) {
     const struct registry_source *source = source_of(b);
     long status = 0;
     b->collect = true;
+    b->may_reach = b->transport.reach.at; /* who sends us there */
     int r = start(b, b->auth.token_url, NULL, source->username, source->password, err);
     if (r == 0)
         r = run_to_answer(b, err);
@@ -334,6 +337,7 @@ static int ask(struct registry_blob *b, int64_t *ret_wait, struct error *err) {
         _cleanup_(freep) char **headers = NULL;
         long status = 0;
         int r;
+        b->may_reach = source_of(b)->may_reach;
         if ((r = start(b, url, b->auth.header, NULL, NULL, err)) < 0 ||
             (r = run_to_answer(b, err)) < 0)
             return r;
@@ -435,8 +439,8 @@ int registry_blob_open(const struct registry_config *config, const struct refere
                        uint64_t size, uint64_t from, const volatile bool *stop,
                        struct registry_blob **ret, struct error *err) {
     struct error none = {0};
-    int r = transport_init(err);
-    if (r < 0)
+    int r = registry_allowed(config, ref, err);
+    if (r < 0 || (r = transport_init(err)) < 0)
         return r;
     if (!digest_is_valid(digest) || from > size)
         return error_set(err, -EINVAL, "a layer's digest is not a sha256 digest");

@@ -206,6 +206,8 @@ static void step_challenged(struct registry_lookup *l, const struct http_respons
             .ca_option = source->ca_option,
             .username = source->username,
             .password = source->password,
+            .guarded = true,
+            .may_reach = res->reached,
             .timeout_ms = REQUEST_MS,
             .max_body = MAX_TOKEN_BODY,
         };
@@ -252,6 +254,8 @@ static void step_ask(struct registry_lookup *l) {
         .ca_file = source->ca_file,
         .ca_option = source->ca_option,
         .follow_redirects = true,
+        .guarded = true,
+        .may_reach = source->may_reach,
         .timeout_ms = REQUEST_MS,
         .max_body = DOCUMENT_MAX_BYTES,
     };
@@ -273,8 +277,10 @@ int registry_lookup(struct http_client *http, const struct registry_config *conf
                     void (*done)(struct registry_image *image, const struct error *err, void *arg),
                     void *arg, struct registry_lookup **ret, struct error *err) {
     static const struct timeval now;
+    int r = registry_allowed(config, ref, err);
+    if (r < 0)
+        return r;
     _cleanup_(lookup_freep) struct registry_lookup *l = mem_zalloc(sizeof *l);
-    int r;
     if (!l)
         return error_set(err, -ENOMEM, "out of memory");
     l->http = http;

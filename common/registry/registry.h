@@ -2,7 +2,10 @@
  *
  * Used by the controller (metadata at staging) and by cells (layers). A registry is known by the
  * name in a reference; operators configure, per name, an extra CA file, a mirror that is tried
- * first and credentials. Digests are verified here before anything is handed out. https only. */
+ * first and credentials, and which registries may be named at all. Digests are verified here before
+ * anything is handed out. https only, and neither a redirect nor a token server's name leads to an
+ * address of this machine or its link (common/http/reach.h) unless the registry itself is there;
+ * at a link-local one it is asked only when an operator names it. */
 #ifndef COMMON_REGISTRY_REGISTRY_H
 #define COMMON_REGISTRY_REGISTRY_H
 
@@ -28,6 +31,13 @@ int registry_config_key(struct registry_config **list, const char *name, const c
                         const char *value, struct error *err);
 /* After the last key: pairs that must be complete. -EINVAL. */
 int registry_config_check(const struct registry_config *list, struct error *err);
+/* "host[:port], *.example.com, ...": images may come from these registries only. A name without a
+ * port has https' own; "*." stands for one or more labels. Empty, or never called: from any.
+ * -EINVAL. */
+int registry_config_allow(struct registry_config **list, const char *value, struct error *err);
+/* 0, or -EPERM with a text for the user that names those that are allowed. */
+int registry_allowed(const struct registry_config *list, const struct reference *ref,
+                     struct error *err);
 void registry_config_free(struct registry_config *list);
 DEFINE_FREEP(registry_config)
 
@@ -66,9 +76,10 @@ struct registry_lookup; /* one in flight */
 
 /* Resolves `ref` to the linux manifest of this host's architecture and reads its config. `done`
  * comes once, later, from the loop: image (owned by the callee) or NULL with `err` for the user,
- * such as -ENOENT unknown image, -EACCES authentication required or refused, -EKEYREJECTED
- * certificate not trusted and by which CA, -ENOTSUP no matching platform / schema 1, -EBADMSG wrong
- * digest or malformed, -ECONNREFUSED ... Retries 429 and 5xx within bounds. */
+ * such as -ENOENT unknown image, -EPERM not of a registry that is allowed (here at once), -EACCES
+ * authentication required or refused, -EKEYREJECTED certificate not trusted and by which CA,
+ * -ENOTSUP no matching platform / schema 1, -EBADMSG wrong digest or malformed, -ECONNREFUSED ...
+ * Retries 429 and 5xx within bounds. */
 int registry_lookup(struct http_client *http, const struct registry_config *config,
                     const struct reference *ref, const struct registry_credentials *credentials,
                     void (*done)(struct registry_image *image, const struct error *err, void *arg),

@@ -1,5 +1,6 @@
 #include "common/registry/source.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <openssl/x509_vfy.h>
 #include <pthread.h>
@@ -9,14 +10,17 @@
 #include "common/base/clock.h"
 #include "common/base/fs.h"
 #include "common/base/str.h"
+#include "common/http/reach.h"
 #include "common/http/trust.h"
 
 #define HUB      "docker.io"
 #define HUB_HOST "registry-1.docker.io" /* where the Hub's registry really answers */
+#define HUB_OLD  "index.docker.io"
 #define MAX_DOWN 8
 #define DOWN_MS  30000
 
-struct registry_config {
+struct registry_config { /* a [registry NAME], or a pattern of "registries" */
+    bool pattern;
     char *name;
     char *ca, *mirror, *mirror_ca;
     char *username, *password, *mirror_username, *mirror_password;
@@ -49,7 +53,7 @@ void registry_config_free(struct registry_config *list) {
 static struct registry_config *find(const struct registry_config *list, const char *name) {
     const struct registry_config *c;
     LL_FOREACH (list, c) {
-        if (str_eq(c->name, name))
+        if (!c->pattern && str_eq(c->name, name))
             return (struct registry_config *)c;
     }
     return NULL;
@@ -168,6 +172,87 @@ int registry_config_check(const struct registry_config *list, struct error *err)
     return 0;
 }
 
+/* --- which registries may be named --- */
+
+/* One registry, one spelling: no port that https has anyway, the Hub as references name it. */
+static void canonical(const char *name, char *buf, size_t n) {
+    size_t len = strlen(name);
+    if (str_ends(name, ":443"))
+        len -= strlen(":443");
+    snprintf(buf, n, "%.*s", (int)len, name);
+    for (char *c = buf; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    if (str_eq(buf, HUB_HOST) || str_eq(buf, HUB_OLD))
+        snprintf(buf, n, "%s", HUB);
+}
+
+static int add_pattern(struct registry_config **list, const char *text, struct error *err) {
+    char name[sizeof((struct reference *)0)->registry];
+    bool wild = str_starts(text, "*.");
+    if (!reference_registry_is_valid(wild ? text + 2 : text) || strlen(text) >= sizeof name)
+        return error_set(err, -EINVAL, "registries: \"%.100s\" is not HOST, HOST:PORT or *.DOMAIN",
+                         text);
+    struct registry_config *c = mem_zalloc(sizeof *c);
+    canonical(text, name, sizeof name);
+    if (!c || !(c->name = str_dup(name))) {
+        free(c);
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    c->pattern = true;
+    LL_APPEND(*list, c);
+    return 0;
+}
+
+int registry_config_allow(struct registry_config **list, const char *value, struct error *err) {
+    _cleanup_(freep) char *copy = str_dup(value);
+    char *save = NULL, *word = copy ? strtok_r(copy, ", \t", &save) : NULL;
+    int r = 0;
+    if (value && !copy)
+        return error_set(err, -ENOMEM, "out of memory");
+    for (; r == 0 && word; word = strtok_r(NULL, ", \t", &save))
+        r = add_pattern(list, word, err);
+    return r;
+}
+
+static bool matches(const struct registry_config *c, const char *registry) {
+    if (c->name[0] != '*')
+        return str_eq(c->name, registry);
+    return strlen(registry) > strlen(c->name + 1) && str_ends(registry, c->name + 1);
+}
+
+int registry_allowed(const struct registry_config *list, const struct reference *ref,
+                     struct error *err) {
+    char registry[sizeof ref->registry];
+    _cleanup_(strbuf_fini) struct strbuf allowed = {0};
+    const struct registry_config *c;
+    bool yes = true;
+    canonical(ref->registry, registry, sizeof registry);
+    LL_FOREACH (list, c) {
+        if (!c->pattern)
+            continue;
+        if (matches(c, registry))
+            return 0;
+        strbuf_printf(&allowed, "%s%s", yes ? "" : ", ", c->name);
+        yes = false;
+    }
+    return yes ? 0
+               : error_set(err, -EPERM,
+                           "images of the registry %s are not allowed here, only of %s",
+                           ref->registry, allowed.failed ? "others" : allowed.p);
+}
+
+/* Whether the operator names this very host. */
+static bool is_named(const struct registry_config *list, const struct reference *ref) {
+    char registry[sizeof ref->registry];
+    const struct registry_config *c;
+    canonical(ref->registry, registry, sizeof registry);
+    LL_FOREACH (list, c) {
+        if (c->pattern ? str_eq(c->name, registry) : str_eq(c->name, ref->registry))
+            return true;
+    }
+    return false;
+}
+
 /* --- mirrors that were down --- */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -224,6 +309,7 @@ static int add_source(struct registry_sources *s, const char *host, const char *
                       char *ca_option, const char *username, const char *password) {
     struct registry_source *source = &s->list[s->count++];
     source->ca_option = ca_option;
+    source->may_reach = REACH_LOOPBACK;
     bool named = !str_empty(username);
     if (!ca_option || str_set(&source->host, host) < 0 || str_set(&source->ca_file, ca_file) < 0 ||
         str_set(&source->username, named ? username : NULL) < 0 ||
@@ -254,6 +340,9 @@ int registry_sources_find(const struct registry_config *config, const struct ref
         r = add_source(ret, host, c->ca, str_printf("ca = FILE in [registry %s]", ref->registry),
                        users ? credentials->username : c->username,
                        users ? credentials->password : c->password);
+    for (size_t i = 0; i < ret->count; i++)
+        if (ret->list[i].mirror || is_named(config, ref))
+            ret->list[i].may_reach |= REACH_LINK_LOCAL;
     if (r == 0 && c->mirror && is_down(c->mirror)) {
         struct registry_source mirror = ret->list[0];
         ret->list[0] = ret->list[1];

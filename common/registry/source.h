@@ -21,6 +21,7 @@ struct registry_source {
     char *ca_option; /* "ca = FILE in [registry docker.io]" */
     char *username, *password;
     bool mirror;
+    unsigned may_reach; /* enum reach_kind: where its host may be, beside anywhere else */
 };
 
 struct registry_sources { /* all owned */

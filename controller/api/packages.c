@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "controller/api/resources.h"
+#include "controller/staging/staging.h"
 
 #define IMAGE_MAX 2048
 /* CLI 7 follows every page of an app's packages one by one: old ones are no history worth that. */
@@ -94,11 +95,15 @@ int delete_package(struct call *c) {
  * ---------------------------------------------------------------------------------------
  */
 
-/* What a shell or a paste leaves around a reference must not reach the registry's URL. */
+/* What a shell or a paste leaves around a reference must not reach the registry's URL; and not
+ * every registry may be asked. */
 static int check_image(struct call *c, const char *image) {
+    struct error err = {0};
     for (const char *p = image; *p; p++)
         if ((unsigned char)*p <= 0x20 || *p == 0x7f)
             return fail_invalid(c, "Image must not contain spaces or control characters");
+    if (staging_check_image(c->api->deps.staging, image, &err) < 0)
+        return fail_invalid(c, "%s", err.msg);
     return 0;
 }
 

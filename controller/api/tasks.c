@@ -138,7 +138,11 @@ static int choose_droplet(struct call *c, const struct app_row *app, struct drop
     int r = store_droplet_get(c->api->deps.store, given ? given : app->droplet_guid, ret, &err);
     if (r < 0 && r != -ENOENT)
         return fail_internal(c, &err);
-    return r < 0 || !str_eq(ret->app_guid, app->guid) ? fail_not_found(c, "Droplet") : 0;
+    if (r < 0 || !str_eq(ret->app_guid, app->guid))
+        return fail_not_found(c, "Droplet");
+    if (staging_check_image(c->api->deps.staging, ret->image, &err) < 0)
+        return fail_invalid(c, "%s", err.msg);
+    return 0;
 }
 
 static int load_template(struct call *c, const struct app_row *app, struct process_row *ret) {

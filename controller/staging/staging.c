@@ -216,6 +216,13 @@ static void start_next(struct staging *s) {
     }
 }
 
+int staging_check_image(const struct staging *s, const char *image, struct error *err) {
+    struct reference ref;
+    return image && reference_parse(image, &ref, NULL) == 0
+               ? registry_allowed(s->deps.registries, &ref, err)
+               : 0;
+}
+
 static bool is_in_hand(const struct staging *s, const char *build_guid) {
     const struct job *j;
     DL_FOREACH (s->running, j) {

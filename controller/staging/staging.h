@@ -41,6 +41,10 @@ int staging_new(struct staging **ret, const struct staging_deps *deps, struct er
 void staging_free(struct staging *s);
 DEFINE_FREEP(staging)
 
+/* May images be named so? 0, also for what is no reference (its staging says why); -EPERM with a
+ * text for the user: not of a registry that the operator allows. */
+int staging_check_image(const struct staging *s, const char *image, struct error *err);
+
 /* Stages the package of a build whose row is STAGING. When done the build is STAGED with a droplet
  * row, or FAILED with the registry's real reason; log lines go to the app (source STG). On an error
  * returned here nothing was started and the row is as it was. */

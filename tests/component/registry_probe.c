@@ -1,12 +1,12 @@
 /* registry_probe - drives common/registry from a shell.
  *
- *   registry_probe [-c NAME KEY VALUE]... [-u USER PASSWORD] [-t MS] lookup REF
+ *   registry_probe [-c NAME KEY VALUE]... [-a LIST] [-u USER PASSWORD] [-t MS] lookup REF
  *   registry_probe ... blob REF DIGEST SIZE > file
  *   registry_probe ... pull REF [THREADS]      fetches all layers, keeps nothing
  *
- * -c is one key of the configuration's [registry NAME]; -t stops downloads after so long. `lookup`
- * prints the image, one "key value" a line. On failure the last line of stderr is "error CODE:
- * text" and the exit status is 1. */
+ * -c is one key of the configuration's [registry NAME], -a its key "registries"; -t stops downloads
+ * after so long. `lookup` prints the image, one "key value" a line. On failure the last line of
+ * stderr is "error CODE: text" and the exit status is 1. */
 #include <errno.h>
 #include <event2/event.h>
 #include <pthread.h>
@@ -154,6 +154,9 @@ int main(int argc, char **argv) {
         if (str_eq(argv[at], "-c") && at + 3 < argc) {
             r = registry_config_key(&p.config, argv[at + 1], argv[at + 2], argv[at + 3], &p.err);
             at += 4;
+        } else if (str_eq(argv[at], "-a") && at + 1 < argc) {
+            r = registry_config_allow(&p.config, argv[at + 1], &p.err);
+            at += 2;
         } else if (str_eq(argv[at], "-u") && at + 2 < argc) {
             p.credentials = (struct registry_credentials){argv[at + 1], argv[at + 2]};
             at += 3;

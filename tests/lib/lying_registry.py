@@ -304,6 +304,13 @@ class Lies(Base):
             return self.answer(307, Location=f"http://127.0.0.1:{PORT + 2}/blob/{digest}")
         self.honest(kind, digest, body)
 
+    def case_metadata(self, kind, digest, body):
+        """To where clouds tell a host its credentials."""
+        self.answer(307, Location="https://169.254.169.254/latest/meta-data/")
+
+    def case_metadatatoken(self, kind, digest, body):
+        self.answer(401, WWW_Authenticate='Bearer realm="https://169.254.169.254/token"')
+
     def case_circle(self, kind, digest, body):
         self.answer(302, Location=self.path)
 

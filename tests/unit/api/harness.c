@@ -36,7 +36,7 @@ unsigned desired_count, desired_all_count, staged_count, restarted_count;
 char last_desired[GUID_SIZE], last_staged[GUID_SIZE], last_task[GUID_SIZE];
 char last_command[200];
 int task_refusal;
-bool stage_at_once = true, staging_refuses, impatient;
+bool stage_at_once = true, staging_refuses, images_refused, impatient;
 struct lrp_actual actuals[8];
 size_t actual_count;
 char last_type[100];
@@ -96,6 +96,10 @@ int staging_start(struct staging *s, const char *build_guid, struct error *e) {
     build_row_fini(&build);
     package_row_fini(&package);
     return 0;
+}
+
+int staging_check_image(const struct staging *s, const char *image, struct error *e) {
+    return images_refused ? error_set(e, -EPERM, "only images of reg.test are allowed") : 0;
 }
 
 int staging_pack_task(struct staging *s, const struct app_row *app,
@@ -295,7 +299,7 @@ void harness_up(bool docker) {
     actual_count = line_count = 0;
     settled = true;
     stage_at_once = true;
-    staging_refuses = impatient = false;
+    staging_refuses = images_refused = impatient = false;
     *last_task = *last_command = '\0';
     task_refusal = 0;
 }

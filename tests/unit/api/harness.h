@@ -66,6 +66,7 @@ extern char last_command[200];    /* of a task, as packed */
 extern int task_refusal;          /* staging_pack_task() fails with it; 0: it does not */
 extern bool stage_at_once;        /* staging_start() writes a droplet: default true */
 extern bool staging_refuses;      /* staging_start() fails */
+extern bool images_refused;       /* staging_check_image() fails */
 extern bool impatient;            /* no call is held */
 extern struct lrp_actual actuals[8];
 extern size_t actual_count;

@@ -374,6 +374,30 @@ START_TEST(tasks_go_with_their_app) {
 }
 END_TEST
 
+START_TEST(an_image_of_another_registry_is_refused_in_the_operators_words) {
+    char body[300];
+    images_refused = true;
+    struct answer a = run(422, "{'command':'x'}");
+    ck_assert_str_eq(detail_of(&a), "only images of reg.test are allowed");
+    answer_fini(&a);
+    snprintf(body, sizeof body,
+             "{'type':'docker','data':{'image':'x'},"
+             "'relationships':{'app':{'data':{'guid':'%s'}}}}",
+             app_guid);
+    a = want(422, "POST", "/v3/packages", body);
+    ck_assert_str_eq(detail_of(&a), "only images of reg.test are allowed");
+    answer_fini(&a);
+    snprintf(body, sizeof body, "{'name':'n','space_guid':'%s','docker_image':'x'}", space_guid);
+    a = want(400, "POST", "/v2/apps", body); /* v2's status for what is invalid */
+    answer_fini(&a);
+    ck_assert_uint_eq(count("/v3/apps?names=n"), 0);
+    a = want(400, "PUT", at("/v2/apps/%s", app_guid), "{'docker_image':'other'}");
+    answer_fini(&a);
+    ck_assert_uint_eq(count("/v3/tasks"), 0);
+    ck_assert_uint_eq(count("/v3/packages"), 1);
+}
+END_TEST
+
 int main(void) {
     const TTest *const tests[] = {
         a_task_is_made_with_all_that_was_asked_for,
@@ -388,6 +412,7 @@ int main(void) {
         a_task_is_canceled_while_it_has_not_ended,
         an_ended_task_stays_as_it_ended_and_keeps_no_secrets,
         tasks_go_with_their_app,
+        an_image_of_another_registry_is_refused_in_the_operators_words,
     };
     Suite *suite = suite_create("api/tasks");
     TCase *tcase = tcase_create("tasks");

@@ -22,6 +22,7 @@ static unsigned requests;
 struct outcome {
     unsigned calls;
     int status, code;
+    unsigned reached;
     char body[64], type[64], text[512];
 };
 
@@ -54,6 +55,9 @@ static void on_request(struct evhttp_request *req, void *arg) {
         status = 302;
     } else if (strcmp(path, "/file") == 0) {
         evhttp_add_header(headers, "Location", "file:///etc/passwd");
+        status = 302;
+    } else if (strcmp(path, "/metadata") == 0) {
+        evhttp_add_header(headers, "Location", "http://169.254.169.254/latest/meta-data/");
         status = 302;
     } else if (strcmp(path, "/big") == 0) {
         for (int i = 0; i < 1000; i++)
@@ -94,6 +98,7 @@ static void on_done(const struct http_response *res, void *arg) {
     struct outcome *o = arg;
     o->calls++;
     o->status = res->status;
+    o->reached = res->reached;
     snprintf(o->body, sizeof o->body, "%.*s", (int)MIN(res->body.n, 60u),
              res->body.p ? res->body.p : "");
     const char *type = http_header(res, "content-type");
@@ -178,6 +183,33 @@ START_TEST(redirects_end_and_stay_with_http) {
     ck_assert_uint_eq(requests, 6);
     o = get("/file", (struct http_options){.follow_redirects = true});
     ck_assert_int_eq(o.code, -EPROTO);
+}
+END_TEST
+
+START_TEST(a_guarded_request_is_not_led_to_this_machine_or_its_link) {
+    const struct http_options first = {
+        .guarded = true, .may_reach = REACH_LOOPBACK, .follow_redirects = true};
+    struct outcome o = get("/x", (struct http_options){.guarded = true});
+    ck_assert_int_eq(o.code, -EACCES);
+    ck_assert_ptr_nonnull(strstr(o.text, "127.0.0.1, an address of this machine itself"));
+    ck_assert_uint_eq(requests, 0); /* not even a connection */
+    o = get("/x", first);
+    ck_assert_int_eq(o.status, 200);
+    ck_assert_uint_eq(o.reached, REACH_LOOPBACK);
+    o = get("/x", (struct http_options){.guarded = true}); /* nor over one that is left of it */
+    ck_assert_int_eq(o.code, -EACCES);
+    ck_assert_uint_eq(requests, 1);
+    o = get("/away", first); /* to the same machine */
+    ck_assert_int_eq(o.status, 200);
+    o = get("/metadata", first);
+    ck_assert_int_eq(o.code, -EACCES);
+    ck_assert_ptr_nonnull(strstr(o.text, "169.254.169.254, a link-local or metadata address"));
+    struct http_options direct = first;
+    direct.url = "http://0x7f.1:1/"; /* however it is spelled */
+    direct.may_reach = 0;
+    ck_assert_int_eq(get("", direct).code, -EACCES);
+    direct.guarded = false;
+    ck_assert_int_eq(get("", direct).code, -ECONNREFUSED);
 }
 END_TEST
 
@@ -296,6 +328,7 @@ int main(void) {
         methods_bodies_headers_and_credentials_are_sent,
         a_redirect_is_followed_only_on_demand_and_without_credentials,
         redirects_end_and_stay_with_http,
+        a_guarded_request_is_not_led_to_this_machine_or_its_link,
         what_is_too_large_or_too_slow_is_given_up,
         a_refused_connection_and_an_unknown_host_are_told_apart,
         plain_http_other_schemes_and_line_breaks_are_refused_at_once,

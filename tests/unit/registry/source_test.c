@@ -6,6 +6,7 @@
 #include "common/base/fs.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/http/reach.h"
 #include "common/registry/source.h"
 
 static char dir[] = "/tmp/berth-source-XXXXXX";
@@ -185,6 +186,95 @@ START_TEST(an_error_names_every_source_that_was_asked) {
 }
 END_TEST
 
+START_TEST(only_the_registries_of_the_list_may_be_named) {
+    static const struct {
+        const char *list, *image;
+        bool allowed;
+    } rows[] = {
+        {"", "anything.test:5000/a", true},
+        {"docker.io", "busybox", true},
+        {"docker.io", "library/busybox", true},
+        {"docker.io", "index.docker.io/library/busybox", true},
+        {"docker.io", "registry-1.docker.io/library/busybox", true},
+        {"docker.io", "DOCKER.IO/library/busybox", true},
+        {"docker.io:443", "busybox", true},
+        {"index.docker.io", "busybox", true},
+        {"registry-1.docker.io", "busybox", true},
+        {"docker.io", "docker.io.evil.test/busybox", false},
+        {"docker.io", "evil.test/docker.io/busybox", false},
+        {"docker.io", "localhost/busybox", false},
+        {"reg.test", "busybox", false},
+        {"reg.test", "reg.test/a", true},
+        {"Reg.Test", "REG.test/a", true},
+        {"reg.test", "reg.test:443/a", true},
+        {"reg.test", "reg.test:5000/a", false}, /* another port is another server */
+        {"reg.test:5000", "reg.test/a", false},
+        {"reg.test:5000", "reg.test:5000/a", true},
+        {"reg.test", "areg.test/a", false},
+        {"*.example.com", "a.example.com/x", true},
+        {"*.example.com", "a.b.example.com/x", true},
+        {"*.example.com", "example.com/x", false},
+        {"*.example.com", "badexample.com/x", false},
+        {"*.example.com", "a.example.com:5000/x", false},
+        {"*.example.com:5000", "a.example.com:5000/x", true},
+        {"*.example.com", "a.example.com.evil.test/x", false},
+        {"other.test, 127.0.0.1:5000,\t*.example.com", "127.0.0.1:5000/x", true},
+        {"other.test, 127.0.0.1:5000,\t*.example.com", "z.example.com/x", true},
+        {"other.test, 127.0.0.1:5000,\t*.example.com", "169.254.169.254/x", false},
+        {"[::1]:5000", "[::1]:5000/x", true},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_(registry_config_freep) struct registry_config *list = NULL;
+        struct reference ref;
+        struct error err = {0};
+        ck_assert_int_eq(key(&list, "evil.test", "mirror", "reg.test", &err), 0); /* says nothing */
+        ck_assert_msg(registry_config_allow(&list, rows[i].list, &err) == 0, "%s", err.msg);
+        ck_assert_int_eq(reference_parse(rows[i].image, &ref, &err), 0);
+        int r = registry_allowed(list, &ref, &err);
+        ck_assert_msg(r == (rows[i].allowed ? 0 : -EPERM), "%s of %s", rows[i].image, rows[i].list);
+    }
+    _cleanup_(registry_config_freep) struct registry_config *list = NULL;
+    struct reference ref;
+    struct error err = {0};
+    ck_assert_int_eq(registry_config_allow(&list, NULL, &err), 0);
+    ck_assert_int_eq(registry_config_allow(&list, "docker.io, *.Example.com", &err), 0);
+    ck_assert_int_eq(reference_parse("evil.test:1/a", &ref, &err), 0);
+    ck_assert_int_eq(registry_allowed(list, &ref, &err), -EPERM);
+    ck_assert_str_eq(err.msg, "images of the registry evil.test:1 are not allowed here, only of "
+                              "docker.io, *.example.com");
+    static const char *const bad[] = {"https://a.test", "a.test/b", "*", "a.*.test", "a b/c", "*."};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        ck_assert_msg(registry_config_allow(&list, bad[i], &err) == -EINVAL, "%s", bad[i]);
+}
+END_TEST
+
+START_TEST(link_local_addresses_are_for_hosts_that_an_operator_names) {
+    static const struct {
+        const char *list, *section, *image;
+        bool named;
+    } rows[] = {
+        {"", NULL, "reg.test/a", false},
+        {"reg.test", NULL, "reg.test/a", true},
+        {"*.test", NULL, "reg.test/a", false}, /* anybody's host may be under a wildcard */
+        {"*.test, 169.254.0.9:5000", NULL, "169.254.0.9:5000/a", true},
+        {"", "reg.test", "reg.test/a", true},
+        {"", "other.test", "reg.test/a", false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_(registry_config_freep) struct registry_config *list = NULL;
+        struct registry_sources s;
+        ck_assert_int_eq(registry_config_allow(&list, rows[i].list, NULL), 0);
+        if (rows[i].section)
+            ck_assert_int_eq(key(&list, rows[i].section, "mirror", "10.0.0.1", NULL), 0);
+        find(list, rows[i].image, NULL, &s);
+        const struct registry_source *own = &s.list[s.count - 1];
+        ck_assert_uint_eq(own->may_reach,
+                          rows[i].named ? REACH_LOOPBACK | REACH_LINK_LOCAL : REACH_LOOPBACK);
+        registry_sources_fini(&s);
+    }
+}
+END_TEST
+
 int main(void) {
     const TTest *const tests[] = {
         without_configuration_the_registry_itself_is_asked,
@@ -193,6 +283,8 @@ int main(void) {
         half_a_pair_of_credentials_is_found,
         a_mirror_that_was_down_is_last_for_a_while,
         an_error_names_every_source_that_was_asked,
+        only_the_registries_of_the_list_may_be_named,
+        link_local_addresses_are_for_hosts_that_an_operator_names,
     };
     Suite *suite = suite_create("registry/source");
     TCase *tcase = tcase_create("source");

@@ -354,6 +354,27 @@ START_TEST(an_image_without_any_command_fails_unless_the_app_has_one) {
 }
 END_TEST
 
+START_TEST(an_image_is_checked_against_the_registries_that_are_allowed) {
+    _cleanup_(registry_config_freep) struct registry_config *list = NULL;
+    struct staging *strict = NULL;
+    struct error why = {0};
+    setup();
+    ck_assert_int_eq(registry_config_allow(&list, "docker.io", NULL), 0);
+    const struct staging_deps deps = {.store = store, .logs = logs, .lrp = lrp, .registries = list};
+    ck_assert_int_eq(staging_new(&strict, &deps, NULL), 0);
+    ck_assert_int_eq(staging_check_image(strict, "busybox", &why), 0);
+    ck_assert_int_eq(staging_check_image(strict, "other.test/busybox", &why), -EPERM);
+    ck_assert_str_eq(why.msg,
+                     "images of the registry other.test are not allowed here, only of docker.io");
+    ck_assert_int_eq(staging_check_image(strict, "No Reference", &why),
+                     0); /* its staging says so */
+    ck_assert_int_eq(staging_check_image(strict, NULL, &why), 0);
+    ck_assert_int_eq(staging_check_image(staging, "other.test/busybox", &why), 0);
+    staging_free(strict);
+    teardown();
+}
+END_TEST
+
 START_TEST(lookups_wait_their_turn_and_a_bad_reference_is_refused_at_once) {
     setup();
     struct made m[3] = {make_app("a", "a/a", NULL), make_app("b", "b/b", NULL),
@@ -572,6 +593,7 @@ RUN_TESTS("staging/staging", a_build_becomes_a_droplet,
           a_build_starts_its_app_when_it_is_done_if_it_shall,
           a_failure_keeps_the_registrys_real_reason,
           an_image_without_any_command_fails_unless_the_app_has_one,
+          an_image_is_checked_against_the_registries_that_are_allowed,
           lookups_wait_their_turn_and_a_bad_reference_is_refused_at_once,
           builds_that_were_under_way_are_staged_again_after_a_restart,
           a_build_whose_app_is_deleted_meanwhile_ends_quietly,
