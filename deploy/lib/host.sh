@@ -82,6 +82,8 @@ facts() {
     say "disk_used=$(df --output=pcent /var/lib 2>/dev/null | tail -n1 | tr -dc 0-9)"
     say "package=$(version_of)"
     say "package_sum=$(cat "$STATE/package" 2>/dev/null)"
+    say "database=$([ -e "$DATABASE/berth.db" ] && echo yes)"
+    say "clock=$(date +%s)"
     for role in $ROLES; do
         [ ! -e "$STATE/$role.manifest" ] || say "role_$role=yes"
         say "$role=$(systemctl is-active "$(unit $role)" 2>/dev/null)"
@@ -93,7 +95,9 @@ facts() {
     ports=$(listening)
     for wanted in "$@"; do
         role=${wanted#*:}
-        ! is_active "$role" && grep -qx "${wanted%%:*}" <<<"$ports" && say "busy=${wanted%%:*} $role"
+        # One that is on its way up or down may still have its ports.
+        case $(systemctl is-active "$(unit "$role")" 2>/dev/null) in *activating | active | reloading) continue ;; esac
+        ! grep -qx "${wanted%%:*}" <<<"$ports" || say "busy=${wanted%%:*} $role"
     done
     return 0
 }
@@ -152,9 +156,24 @@ stale_files() {
     comm -23 <(cut -d' ' -f4- "$STATE/$1.manifest" | sort) <(cut -d' ' -f4- "$HERE/manifest" | sort)
 }
 
+# stamps_of ROLE: of files that were changed behind our back the stamps, which are not true then.
+stamps_of() {
+    local path
+    while read -r path; do
+        case $1:$path in
+            host:*/fence.nft) echo fence.stamp ;;
+            host:"$ETC"/local/*) printf '%s\n' {controller,cell,router}.restart ;;
+            host:*) ;;
+            *.pem | */api.key | */router.key) echo "$1.reload" ;;
+            *) echo "$1.restart" ;;
+        esac
+    done | sort -u
+}
+
 put_files() {
     local sum mode owner path changed
     changed=$(changed_files)
+    [ -z "$changed" ] || (cd "$STATE" && stamps_of "$1" <<<"$changed" | xargs -r rm -f)
     while read -r sum mode owner path; do
         grep -qxF "$path" <<<"$changed" || continue
         mkdir -p -m 0755 "$(dirname "$path")" &&
@@ -163,8 +182,7 @@ put_files() {
         say "wrote $path"
     done <"$HERE/manifest"
     stale_files "$1" | while read -r path; do rm -f "$path" && say "removed $path"; done
-    cmp -s "$HERE/manifest" "$STATE/$1.manifest" ||
-        { cp "$HERE/manifest" "$STATE/$1.manifest.new" && mv "$STATE/$1.manifest.new" "$STATE/$1.manifest"; }
+    keep "$1.manifest" <"$HERE/manifest"
 }
 
 # What a role's daemon is started from, and what it reads again on SIGHUP.
@@ -182,16 +200,24 @@ stamp_of() {
     done | sha256sum | cut -d' ' -f1
 }
 
+# keep NAME: standard input is what STATE/NAME says.
+keep() {
+    cat >"$STATE/$1.new" || fail "cannot write $STATE/$1"
+    if cmp -s "$STATE/$1.new" "$STATE/$1"; then rm -f "$STATE/$1.new"; else mv "$STATE/$1.new" "$STATE/$1"; fi
+}
+
 # What is to be done with the role's daemon: nothing, start, restart or reload.
-service_action() {
-    local role=$1
+service_action() { # ROLE [UNTRUE-STAMPS]
+    local role=$1 untrue=${2:-}
     if is_drained "$role"; then
         echo drained
     elif ! is_active "$role"; then
         echo start
-    elif [ "$(cat "$STATE/$role.restart" 2>/dev/null)" != "$(restart_files "$role" "$HERE/manifest" | stamp_of)" ]; then
+    elif grep -qx "$role.restart" <<<"$untrue" ||
+        [ "$(cat "$STATE/$role.restart" 2>/dev/null)" != "$(restart_files "$role" "$HERE/manifest" | stamp_of)" ]; then
         echo restart
-    elif [ "$(cat "$STATE/$role.reload" 2>/dev/null)" != "$(reload_files "$HERE/manifest" | stamp_of)" ]; then
+    elif grep -qx "$role.reload" <<<"$untrue" ||
+        [ "$(cat "$STATE/$role.reload" 2>/dev/null)" != "$(reload_files "$HERE/manifest" | stamp_of)" ]; then
         echo reload
     fi
 }
@@ -201,7 +227,7 @@ wait_healthy() {
     until is_active "$role" && admin_page "$role" /healthz >/dev/null; do
         [ $SECONDS -lt $end ] || {
             journalctl --no-pager -q -n 15 -o cat -u "$(unit "$role")" >&2
-            fail "$role did not come up within $START_WAIT s: see journalctl -u $(unit "$role")"
+            fail "$role did not come up within $START_WAIT s$(admin_page "$role" /healthz | sed 's/^/: /'); see journalctl -u $(unit "$role")"
         }
         sleep 0.1
     done
@@ -227,8 +253,8 @@ serve() {
         reload) systemctl reload "$(unit "$role")" || fail "$role does not reload" ;;
     esac
     wait_healthy "$role"
-    restart_files "$role" "$HERE/manifest" | stamp_of >"$STATE/$role.restart"
-    reload_files "$HERE/manifest" | stamp_of >"$STATE/$role.reload"
+    restart_files "$role" "$HERE/manifest" | stamp_of | keep "$role.restart" || exit 1
+    reload_files "$HERE/manifest" | stamp_of | keep "$role.reload" || exit 1
     [ -z "$action" ] || say "${action}ed $role"
 }
 
@@ -243,7 +269,7 @@ fence() {
     else
         return 0
     fi || fail "the fence cannot be loaded: see journalctl -u berth-fence"
-    echo "$stamp" >"$STATE/fence.stamp"
+    echo "$stamp" | keep fence.stamp || exit 1
     say "loaded the fence"
 }
 
@@ -262,7 +288,7 @@ plan() {
     changed_files | while read -r path; do say "would write $path"; done
     stale_files "$1" | while read -r path; do say "would remove $path"; done
     [ "$1" != host ] || return 0
-    action=$(service_action "$1")
+    action=$(service_action "$1" "$(changed_files | stamps_of "$1")")
     case $action in
         '') ;;
         drained) say "$1 is drained: it would stay down" ;;
@@ -272,16 +298,29 @@ plan() {
 
 # --- away with it -----------------------------------------------------------------------------------
 
-# The cell tells the controller, and ends when no instance is left.
+# The cell tells the controller, and ends when no instance is left. Its own time-out, which stops what is left, is
+# longer than SECONDS: what has found no other place by then stays here and serves.
 empty() {
-    local end=$((SECONDS + $1 + 60))
+    local end=$((SECONDS + $1)) left
     is_active cell || return 0
     systemctl kill --kill-who=main --signal=SIGUSR2 "$(unit cell)" || fail "the cell cannot be told to empty itself"
-    while [ "$(systemctl is-active "$(unit cell)")" != inactive ]; do
-        [ $SECONDS -lt $end ] || fail "the cell is not empty after $(($1 + 60)) s"
+    until is_down cell; do
+        [ $SECONDS -lt $end ] || {
+            left=$(admin_page cell /instances | sed -n 's/.* app=\([^ ]*\).*/\1/p' | sort | uniq -c | awk '{ print $2 " (" $1 ")" }')
+            stay_full && break
+            fail "the cell is not empty after $1 s, and serves on. Apps that are still here:" $left
+        }
         sleep 0.2
     done
     say "the cell is empty and down"
+}
+is_down() { case $(systemctl is-active "$(unit "$1")") in inactive | failed) return 0 ;; esac; return 1; }
+# An agent that is killed starts again as any other, and finds its containers running. 0: it was empty just now.
+stay_full() {
+    systemctl kill --kill-who=main --signal=SIGKILL "$(unit cell)"
+    ! is_down cell || return 0
+    wait_healthy cell
+    return 1
 }
 
 down() {
@@ -339,16 +378,24 @@ backup() {
     cat "$HERE/copy.db"
 }
 
+# It is tried as a controller's, with the keys and revoked nodes beside this, before it takes the place of another.
 restore() {
-    if [ -e "$DATABASE/berth.db" ]; then
-        [ "${1:-}" = force ] || fail "this host has a database already: --force replaces it"
+    local own=berth-controller:berth-controller to=$DATABASE.new name
+    [ ! -e "$DATABASE/berth.db" ] || [ "${1:-}" = force ] || fail "this host has a database already: --force replaces it"
+    rm -rf "$to" && install -d -m 0700 -o berth-controller -g berth-controller "$to" || fail "cannot make $to"
+    for name in berth.db secrets.key previous-secrets.key revoked; do
+        [ ! -e "$HERE/$name" ] || install -m 0600 -o "${own%:*}" -g "${own#*:}" "$HERE/$name" "$to/$name" || fail "cannot write $to"
+    done
+    [ ! -e "$DATABASE/revoked" ] || { cat "$DATABASE/revoked" >>"$to/revoked" && chown "$own" "$to/revoked"; } || fail "cannot write $to"
+    runuser -u berth-controller -- berth-controller --state_dir="$to" --secrets_key_file="$to/secrets.key" \
+        $([ ! -e "$to/previous-secrets.key" ] || echo "--previous_secrets_key_file=$to/previous-secrets.key") \
+        --check-store >"$HERE/check" 2>&1 || { cat "$HERE/check" >&2; rm -rf "$to"; fail "the backup's database is refused"; }
+    rm -f "$to"/{secrets,previous-secrets}.key
+    if [ -e "$DATABASE" ]; then
         systemctl stop "$(unit controller)"
-        mv "$DATABASE/berth.db" "$DATABASE/berth.db.before-restore"
-        rm -f "$DATABASE"/berth.db-{wal,shm}
+        rm -rf "$DATABASE.before-restore" && mv "$DATABASE" "$DATABASE.before-restore" || fail "cannot move $DATABASE away"
     fi
-    install -d -m 0700 -o berth-controller -g berth-controller "$DATABASE"
-    install -m 0600 -o berth-controller -g berth-controller "$HERE/berth.db" "$DATABASE/berth.db.new" &&
-        mv "$DATABASE/berth.db.new" "$DATABASE/berth.db" || fail "cannot write the database"
+    mv "$to" "$DATABASE" || fail "cannot write the database"
     mkdir -p -m 0700 "$STATE" && touch "$STATE/password-told"
     say "restored the database"
 }

@@ -29,7 +29,7 @@ remote_target() {
 }
 
 on() {
-    local host=$1 sudo= target options=() result send=$WORK/send.$1
+    local host=$1 sudo= target options=() result reason send=$WORK/send.$1
     shift
     remote_target "$host"
     [ "${target%%@*}" = root ] || sudo='sudo -n '
@@ -42,7 +42,12 @@ on() {
     result=${PIPESTATUS[1]}
     rm -rf "$send"
     if [ "$result" = 255 ]; then
-        printf '%s cannot be reached: %s\n' "$target" "$(tail -n1 "$WORK/stderr.$host")" >&2
+        reason=$(tail -n1 "$WORK/stderr.$host")
+        case $reason in
+            *'Host key verification failed'*)
+                reason="its host key is not the one of before. If that is right: ssh-keygen -R HOST -f $DIR/known_hosts" ;;
+        esac
+        printf '%s cannot be reached: %s\n' "$target" "${reason:-the connection ended}" >&2
     else
         cat "$WORK/stderr.$host" >&2
     fi
@@ -61,16 +66,16 @@ remote_end() {
 said() { sed "s/^/  $(printf '%-10s' "$1") /" <"$WORK/said.$1"; }
 
 each() {
-    local function=$1 host failed=0
-    local -A pids=()
+    local function=$1 host failed=0 running=0
     shift
     for host in "$@"; do
-        while [ "$(jobs -rp | wc -l)" -ge $PARALLEL ]; do sleep 0.1; done
-        "$function" "$host" >"$WORK/said.$host" 2>&1 </dev/null 8>&- &
-        pids[$host]=$!
+        [ $((running++)) -lt $PARALLEL ] || wait -n
+        # Bash forgets how the first of many ended.
+        { "$function" "$host" && touch "$WORK/done.$host"; } >"$WORK/said.$host" 2>&1 </dev/null 8>&- &
     done
+    wait
     for host in "$@"; do
-        wait "${pids[$host]}" || failed=1
+        rm "$WORK/done.$host" 2>/dev/null || failed=1
         said "$host"
     done
     return $failed

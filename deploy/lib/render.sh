@@ -10,6 +10,8 @@
 # Uses DIR: keys/ as keys.sh makes them; local/{controller,cell,router}.ini and local/HOST.ROLE.ini, added to what
 # is written here (keys first, then sections); local/files/, which become /etc/berth/local on every host.
 
+DRAIN_MARGIN=60 # s from our giving up to empty a cell until the cell would stop what is left
+
 bus_ports() { echo "$(setting bus_port) $(($(setting bus_port) + 1))"; }
 peer_port() { echo $(($(setting bus_port) + 5)); }
 health_port() { echo $(($(setting bus_port) + 6)); }
@@ -66,7 +68,7 @@ INI
 }
 
 render_controller() {
-    local host=$1 to=$2 own=berth-controller:berth-controller
+    local host=$1 to=$2 own=berth-controller:berth-controller name
     put "$to" 0640 root:berth-controller /etc/berth/controller.ini <<INI
 # Written by deploy/cluster.
 state_dir = /var/lib/berth/controller
@@ -79,15 +81,17 @@ bus_logs = tcp://$(controller_address):$(($(setting bus_port) + 1))
 master_key_file = /etc/berth/master.key
 $([ ! -e "$DIR/keys/previous-master.key" ] || echo "previous_master_key_file = /etc/berth/previous-master.key")
 secrets_key_file = /etc/berth/secrets.key
+$([ ! -e "$DIR/keys/previous-secrets.key" ] || echo "previous_secrets_key_file = /etc/berth/previous-secrets.key")
 default_domain = $(setting domain)
 admin = $(admin_of controller "$host")
 
 $(local_lines "$host" controller)
 INI
     put_key "$to" 0600 $own /etc/berth/master.key master.key
-    [ ! -e "$DIR/keys/previous-master.key" ] ||
-        put_key "$to" 0600 $own /etc/berth/previous-master.key previous-master.key
     put_key "$to" 0600 $own /etc/berth/secrets.key secrets.key
+    for name in previous-master.key previous-secrets.key; do
+        [ ! -e "$DIR/keys/$name" ] || put_key "$to" 0600 $own "/etc/berth/$name" $name
+    done
     put_key "$to" 0644 root:root /etc/berth/api.pem api.pem
     put_key "$to" 0600 $own /etc/berth/api.key api.key
 }
@@ -103,7 +107,7 @@ state_dir = /var/lib/berth/cell
 run_dir = /run/berth/cell
 port_first = ${ports%-*}
 port_count = $((${ports#*-} - ${ports%-*} + 1))
-drain_timeout = $(setting drain_timeout)
+drain_timeout = $(($(setting drain_timeout) + DRAIN_MARGIN))
 peer_port = $(peer_port)
 admin = $(admin_of cell "$host")
 

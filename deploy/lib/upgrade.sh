@@ -22,7 +22,6 @@ is_heard() { # HOST ROLE
 }
 other_cells_heard() { nodes_heard | awk -v n="$1" '$1 == "cell" && $2 != n && $3 < 15000' | grep -q .; }
 
-has_package() { [ "$(fact "$1" package_sum)" = "$PACKAGE_SUM" ]; }
 # Another program or configuration than what runs, or nothing runs.
 would_act() { # HOST ROLE
     render "$1" "$2" "$WORK/send.$1" && rm -rf "$WORK/send.$1/files" && on "$1" plan "$2"
@@ -61,7 +60,7 @@ upgrade_cell() {
     fi
     away=$(instances_away) || { say "the controller does not answer"; return 1; }
     if [ -n "$empty" ]; then
-        on "$1" empty "$(setting drain_timeout)" || return 1
+        empty_cell "$1" || return 1
     fi
     upgrade_simple "$1" cell || return 1
     wait_until $SETTLE settled "$away" ||
