@@ -8,7 +8,7 @@
 #include "common/base/clock.h"
 #include "common/base/fs.h"
 #include "controller/logs/logs.h"
-#include "controller/lrp/lrp.h"
+#include "controller/lrp/internal.h"
 #include "controller/staging/internal.h"
 #include "controller/store/accounts.h"
 #include "controller/store/flags.h"
@@ -418,12 +418,21 @@ static void ck_last(const char *reason) {
     deployment_rows_fini(&rows);
 }
 
+/* Are instances left where they are? */
+static void ck_rolling(bool rolling) {
+    ck_assert_ptr_nonnull(lrp->processes);
+    for (const struct process *p = lrp->processes; p; p = p->hh.next)
+        if (p->want)
+            ck_assert_int_eq(p->rolling, rolling);
+}
+
 /* Only this version runs, all of it. */
 static void ck_settled_on(const char *version, struct rng *rng) {
     struct old_version_rows olds = {0};
     struct process_row p = web();
     ck_assert_str_eq(p.version, version);
     ck_assert(!p.rolling);
+    ck_rolling(false);
     for (int i = 0; i < 5; i++)
         tick(rng, 1);
     ck_assert_uint_eq(running_of(version), TARGET);
@@ -449,6 +458,7 @@ START_TEST(a_deployment_ends_with_the_new_version_and_never_serves_less) {
     struct rng rng = {7};
     for (uint64_t in_flight = 0; in_flight < 5; in_flight++) {
         deploy(false, in_flight, NULL);
+        ck_rolling(true);
         struct process_row p = web();
         roll_to_the_end(&rng);
         ck_last("DEPLOYED");
