@@ -98,7 +98,7 @@ static int remove_all(struct purge *p, struct error *err) {
 int agent_purge(struct event_base *loop, const struct settings *settings, bool with_state,
                 struct error *err) {
     static const char *const ours[] = {"instances", "containers", "templates",
-                                       "images",    "next-port",  "lock"};
+                                       "images",    "ports",      "lock"};
     struct purge p = {.loop = loop};
     _cleanup_(close_fdp) int lock = -1;
     int r;

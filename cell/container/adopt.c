@@ -24,7 +24,7 @@ static int claim(struct container *c, struct error *err) {
     c->slot = slot;
     ipv4_format(subnet_address(&e->subnet, slot), c->ip);
     for (size_t i = 0; i < c->port_count; i++) {
-        r = pool_claim(&e->ports, (unsigned)(c->ports[i].host - e->port_first));
+        r = ports_claim(&e->ports, c->ports[i].host);
         if (r == -EEXIST) {
             c->port_count = i; /* those after are not ours to give back */
             return error_set(err, r, "its host port %u is another's", c->ports[i].host);

@@ -485,14 +485,6 @@ static struct creation *creation_new(const struct container_spec *spec) {
     return m;
 }
 
-static int keep_next_port(const struct container_engine *e, struct error *err) {
-    _cleanup_(freep) char *path = str_printf("%s/%s", e->dir, NEXT_PORT_FILE);
-    char text[16];
-    int n = snprintf(text, sizeof text, "%u\n", e->port_first + e->ports.next);
-    return path ? fs_write_quick(AT_FDCWD, path, 0600, text, (size_t)n, err)
-                : error_set(err, -ENOMEM, "out of memory");
-}
-
 /* Slot, address and a host port for each published one. */
 static int reserve(struct container *c, const struct container_spec *spec, struct error *err) {
     struct container_engine *e = c->engine;
@@ -507,13 +499,11 @@ static int reserve(struct container *c, const struct container_spec *spec, struc
         return error_set(err, -ENOMEM, "out of memory");
     c->note_n = spec->note_n;
     for (size_t i = 0; i < spec->port_count; i++) {
-        if ((n = pool_take(&e->ports, now_ms)) < 0)
-            return error_set(err, n, "all %u host ports are in use%s", e->ports.count,
-                             n == -EAGAIN ? " or were a moment ago" : "");
-        c->ports[c->port_count++] =
-            (struct published){spec->ports[i], (uint16_t)(e->port_first + n)};
+        if ((n = ports_take(&e->ports, now_ms, err)) < 0)
+            return n;
+        c->ports[c->port_count++] = (struct published){spec->ports[i], (uint16_t)n};
     }
-    return spec->port_count ? keep_next_port(e, err) : 0;
+    return 0;
 }
 
 int container_create(struct container_engine *e, const struct container_spec *spec,

@@ -55,18 +55,6 @@ static int check_config(const struct container_engine_config *config, struct err
     return 0;
 }
 
-/* Without the file, or with another range of ports, any of them may be the next. */
-static void read_next_port(struct container_engine *e) {
-    _cleanup_(freep) char *path = str_printf("%s/%s", e->dir, NEXT_PORT_FILE);
-    _cleanup_(freep) char *text = NULL;
-    uint64_t port;
-    if (!path || fs_read(AT_FDCWD, path, 16, &text, NULL, NULL) < 0)
-        return;
-    text[strcspn(text, "\n")] = '\0';
-    if (parse_u64(text, e->port_first, e->port_first + e->ports.count - 1, &port) == 0)
-        e->ports.next = (unsigned)port - e->port_first;
-}
-
 static int copy_config(struct container_engine *e, const struct container_engine_config *config,
                        struct error *err) {
     _cleanup_(freep) char *boot = NULL;
@@ -86,16 +74,13 @@ static int copy_config(struct container_engine *e, const struct container_engine
         return error_set(err, -ENOMEM, "out of memory");
     e->id_base = config->id_base;
     e->id_range = config->id_range;
-    e->port_first = config->port_first;
     e->max_containers = config->max_containers;
     unsigned slots = slots_that_fit(&e->subnet, e->id_base, e->id_range, e->max_containers);
     if (slots < e->max_containers)
         return error_set(err, -EINVAL, "subnet and host ids have room for %u of %u containers",
                          slots, e->max_containers);
-    if (pool_init(&e->slots, slots, 0) < 0 ||
-        pool_init(&e->ports, config->port_count, config->port_rest_ms) < 0)
+    if (pool_init(&e->slots, slots, 0) < 0)
         return error_set(err, -ENOMEM, "out of memory");
-    read_next_port(e);
     if ((r = fs_read(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &boot, NULL, err)) < 0)
         return r;
     strncpy(e->boot_id, boot, sizeof e->boot_id - 1);
@@ -136,6 +121,15 @@ static int make_dirs(struct container_engine *e, struct error *err) {
     if (r == 0)
         r = fs_write_quick(AT_FDCWD, e->net_ns, 0400, "", 0, err);
     return r < 0 ? r : check_searchable(e->places.root, err);
+}
+
+static int open_ports(struct container_engine *e, const struct container_engine_config *config,
+                      struct error *err) {
+    _cleanup_(freep) char *path = str_printf("%s/%s", e->dir, PORTS_FILE);
+    if (!path)
+        return error_set(err, -ENOMEM, "out of memory");
+    return ports_open(&e->ports, path, config->port_first, config->port_count, config->port_rest_ms,
+                      e->boot_id, clock_mono_ms(), clock_wall_ns() / 1000000000u, err);
 }
 
 static int make_parts(struct container_engine *e, const struct container_engine_config *config,
@@ -190,9 +184,9 @@ int container_engine_new(struct container_engine **ret, struct event_base *loop,
     if (!e)
         return error_set(err, -ENOMEM, "out of memory");
     e->loop = loop;
-    e->own_mounts = e->own_net = -1;
+    e->own_mounts = e->own_net = e->ports.fd = -1;
     if ((r = copy_config(e, config, err)) < 0 || (r = make_dirs(e, err)) < 0 ||
-        (r = make_parts(e, config, err)) < 0 ||
+        (r = open_ports(e, config, err)) < 0 || (r = make_parts(e, config, err)) < 0 ||
         (r = workers_new(&e->workers, loop, WORKERS, err)) < 0)
         return r;
     if (ret_note)
@@ -212,7 +206,7 @@ void container_engine_free(struct container_engine *e) {
     runtime_free(e->runtime);
     cgroups_free(e->cgroups);
     pool_fini(&e->slots);
-    pool_fini(&e->ports);
+    ports_close(&e->ports);
     strbuf_fini(&e->note);
     if (e->own_mounts >= 0)
         close(e->own_mounts);
@@ -269,9 +263,8 @@ void container_forget(struct container *c) {
     uint64_t now_ms = clock_mono_ms();
     if (c->slot != UINT_MAX)
         pool_give(&e->slots, c->slot, now_ms);
-    for (size_t i = 0; i < c->port_count; i++)
-        if ((unsigned)(c->ports[i].host - e->port_first) < e->ports.count) /* else: older config */
-            pool_give(&e->ports, c->ports[i].host - e->port_first, now_ms);
+    for (size_t i = 0; i < c->port_count && !e->stopping; i++) /* stopping: it may run on */
+        ports_give(&e->ports, c->ports[i].host, now_ms, clock_wall_ns() / 1000000000u);
     DL_DELETE(e->containers, c);
     e->container_count--;
     if (c->on_end)

@@ -12,6 +12,7 @@
 #include "cell/container/firewall.h"
 #include "cell/container/ids.h"
 #include "cell/container/network.h"
+#include "cell/container/ports.h"
 #include "cell/container/process.h"
 #include "cell/container/rootfs.h"
 #include "cell/container/runtime.h"
@@ -19,11 +20,7 @@
 struct event;
 struct workers;
 
-#define BOOT_ID_SIZE 37
-
-/* In the engine's directory: the host port whose turn is next, so that one that was just given back
- * is the last to be given out also by the next agent. */
-#define NEXT_PORT_FILE "next-port"
+#define PORTS_FILE "ports" /* in the engine's directory */
 
 struct container_engine {
     struct event_base *loop;                                                    /* borrowed */
@@ -34,8 +31,8 @@ struct container_engine {
     char boot_id[BOOT_ID_SIZE];  /* of the running kernel */
     struct subnet subnet;
     uint32_t id_base, id_range;
-    uint16_t port_first;
-    struct pool slots, ports;
+    struct pool slots;
+    struct ports ports;
     unsigned max_containers;
     struct workers *workers;
     struct runtime *runtime;

@@ -24,6 +24,7 @@ struct firewall {
 static const char rules[] =
     "table inet $N {\n"
     " map ports { type inet_service : ipv4_addr . inet_service; }\n"
+    " set published { type inet_service . ipv4_addr . inet_service; }\n" /* the same pairs */
     " set allowed { type ipv4_addr; flags interval; auto-merge; }\n"
     " set denied { type ipv4_addr; flags interval; auto-merge; }\n"
     " set refused { type ipv4_addr; flags interval; auto-merge; }\n"
@@ -70,7 +71,13 @@ static const char rules[] =
     "  ip daddr @refused goto refuse\n"
     "  accept\n"
     " }\n"
+    " chain output { type filter hook output priority 0; policy accept;\n"
+    "  oifname \"$B\" jump to_published\n"
+    " }\n"
+    " chain to_published {\n" /* firewall_reset() fills it */
+    " }\n"
     " chain to_container {\n"
+    "  jump to_published\n"
     "  ct state established,related accept\n"
     "  ct status dnat accept\n"
     "  iifname \"$B\" accept\n" /* from_container let it pass */
@@ -88,6 +95,15 @@ static const char rules[] =
     "  drop\n"
     " }\n"
     "}\n";
+
+/* A connection once redirected stays so, for days when its end was not seen: a router that was cut
+ * off, or has crashed, and happens to use the same port of its own again would reach the next owner
+ * of the container's address. Its first packet says that it is a new one, and must have been sent
+ * to what is published now. All others the next owner's kernel refuses. */
+static const char to_published[] =
+    "flush chain inet %s to_published\n"
+    "add rule inet %s to_published tcp flags & (fin | syn | rst | ack) == syn ct status dnat "
+    "ct original proto-dst . ip daddr . tcp dport != @published reject with tcp reset\n";
 
 static int run(struct firewall *f, const struct strbuf *commands, const char *what,
                struct error *err) {
@@ -199,11 +215,14 @@ static void put_entry(const struct firewall *f, const char *verb, const struct f
                   verb, f->name, e->port, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], ip);
     if (!e->port_count)
         return;
-    strbuf_printf(out, "%s element inet %s ports { ", verb, f->name);
-    for (size_t i = 0; i < e->port_count; i++)
-        strbuf_printf(out, "%s%u : %s . %u", i ? ", " : "", e->ports[i].host, ip,
-                      e->ports[i].container);
-    strbuf_puts(out, " }\n");
+    static const char *const sets[][2] = {{"ports", ":"}, {"published", "."}};
+    for (size_t set = 0; set < ARRAY_SIZE(sets); set++) {
+        strbuf_printf(out, "%s element inet %s %s { ", verb, f->name, sets[set][0]);
+        for (size_t i = 0; i < e->port_count; i++)
+            strbuf_printf(out, "%s%u %s %s . %u", i ? ", " : "", e->ports[i].host, sets[set][1], ip,
+                          e->ports[i].container);
+        strbuf_puts(out, " }\n");
+    }
 }
 
 int firewall_open(struct firewall *f, const struct firewall_entry *entry, struct error *err) {
@@ -222,7 +241,9 @@ int firewall_close(struct firewall *f, const struct firewall_entry *entry, struc
 int firewall_reset(struct firewall *f, const struct firewall_entry *entries, size_t n,
                    struct error *err) {
     _cleanup_(strbuf_fini) struct strbuf out = {0};
-    strbuf_printf(&out, "flush map inet %s ports\nflush set bridge %s ports\n", f->name, f->name);
+    strbuf_printf(&out, "flush map inet %s ports\nflush set inet %s published\n", f->name, f->name);
+    strbuf_printf(&out, "flush set bridge %s ports\n", f->name);
+    strbuf_printf(&out, to_published, f->name, f->name);
     for (size_t i = 0; i < n; i++)
         put_entry(f, "add", &entries[i], &out);
     return run(f, &out, "publish the containers' ports", err);

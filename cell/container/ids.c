@@ -52,10 +52,16 @@ int pool_claim(struct pool *p, unsigned n) {
     return 0;
 }
 
+/* The difference to a later time is what counts: it may lie before the clock's beginning. */
+void pool_rest(struct pool *p, unsigned n, uint64_t since_ms) {
+    assert(n < p->count);
+    p->given_ms[n] = since_ms ? since_ms : 1;
+}
+
 void pool_give(struct pool *p, unsigned n, uint64_t now_ms) {
     assert(n < p->count && p->taken[n]);
     p->taken[n] = false;
-    p->given_ms[n] = now_ms;
+    pool_rest(p, n, now_ms);
     p->used--;
 }
 

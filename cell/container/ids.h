@@ -24,8 +24,9 @@ int pool_init(struct pool *p, unsigned count, uint64_t rest_ms); /* -ENOMEM */
 void pool_fini(struct pool *p);
 /* A number; -ENOSPC: all are taken; -EAGAIN: those that are not still rest. */
 int pool_take(struct pool *p, uint64_t now_ms);
-int pool_claim(struct pool *p, unsigned n);                  /* that one: 0, -EEXIST, -ERANGE */
-void pool_give(struct pool *p, unsigned n, uint64_t now_ms); /* n must be taken */
+int pool_claim(struct pool *p, unsigned n);                    /* that one: 0, -EEXIST, -ERANGE */
+void pool_give(struct pool *p, unsigned n, uint64_t now_ms);   /* n must be taken */
+void pool_rest(struct pool *p, unsigned n, uint64_t since_ms); /* as if given back then */
 
 /* The bridge's network: first address the gateway's, then one a slot. Host byte order. */
 struct subnet {

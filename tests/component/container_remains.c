@@ -1,12 +1,18 @@
 /* container_remains.c - what is left of a container, also after failures and killed agents. */
 #include "tests/component/container_runs.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/str.h"
@@ -153,6 +159,80 @@ static struct run *find(struct adoption *a, const char *id) {
     return NULL;
 }
 
+/* Connects from the world, from this port of its own; a negative errno when that fails. */
+static int connect_from_world(uint16_t from, unsigned to) {
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(from)};
+    struct sockaddr_in there = {.sin_family = AF_INET, .sin_port = htons((uint16_t)to)};
+    struct timeval limit = {.tv_sec = 5};
+    int on = 1, own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    int world = open(t.world, O_RDONLY | O_CLOEXEC);
+    inet_pton(AF_INET, HOST_IP, &there.sin_addr);
+    setns(world, CLONE_NEWNET);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setns(own, CLONE_NEWNET);
+    close(own), close(world);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    if (bind(fd, (struct sockaddr *)&here, sizeof here) == 0 &&
+        connect(fd, (struct sockaddr *)&there, sizeof there) == 0)
+        return fd;
+    int r = -errno;
+    close(fd);
+    return r;
+}
+
+static void close_unheard(int fd) {
+    struct linger reset = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    close(fd);
+}
+
+static bool world_nft(const char *commands) {
+    char command[512];
+    snprintf(command, sizeof command, "nsenter --net=%s nft '%s'", t.world, commands);
+    CHECK(system(command) == 0, "nft in the world");
+    return true;
+}
+
+/* What the kernel remembers of connections to a container outlives it. */
+static bool an_old_connection_leads_to_no_other_container(void) {
+    static struct adoption a;
+    const char *argv[] = {"httpd", "-f", "-p", "8080", "-h", "/www", NULL};
+    const struct wish wish = {.argv = argv, .port = 8080};
+    struct run first, next;
+    char ip[32];
+    stop_engine(); /* a new one begins with the first address */
+    if (!adopt(&a) || !create(&first, &wish))
+        return false;
+    unsigned port = container_host_port(first.c, 8080);
+    snprintf(ip, sizeof ip, "%s", container_ip(first.c));
+    if (!until(answers, &(struct target){"127.0.0.1", port}))
+        return false;
+    int fds[] = {connect_from_world(40001, port), connect_from_world(40002, port)};
+    CHECK(fds[0] >= 0 && fds[1] >= 0, "not from the world");
+    if (!world_nft("table inet cut { chain in { type filter hook input priority 0; policy drop; }; "
+                   "chain out { type filter hook output priority 0; policy drop; }; }"))
+        return false;
+    close_unheard(fds[0]), close_unheard(fds[1]);
+    if (!destroy(&first))
+        return false;
+    stop_engine();
+    if (!adopt(&a) || !world_nft("delete table inet cut") || !create(&next, &wish))
+        return false;
+    unsigned other = container_host_port(next.c, 8080);
+    CHECK(strcmp(container_ip(next.c), ip) == 0 && other != port, "no test: %s, port %u",
+          container_ip(next.c), other);
+    if (!until(answers, &(struct target){HOST_IP, other}))
+        return false;
+    int fd = connect_from_world(40001, port);
+    CHECK(fd == -ECONNREFUSED, "%s", fd < 0 ? strerror(-fd) : "it reached the other container");
+    CHECK(system("nft flush chain inet " NAME " to_published") == 0, "no such chain");
+    fd = connect_from_world(40002, port);
+    CHECK(fd >= 0, "no test: there was nothing to refuse");
+    close(fd);
+    return destroy(&next);
+}
+
 static bool pid_file_gone(void *arg) {
     (void)arg;
     char path[512];
@@ -262,6 +342,7 @@ const struct check checks_of_remains[] = {
     CHECK_ROW(a_failed_creation_is_undone),
     CHECK_ROW(many_start_at_once),
     CHECK_ROW(a_restarted_agent_adopts_what_runs),
+    CHECK_ROW(an_old_connection_leads_to_no_other_container),
     CHECK_ROW(what_a_killed_agent_half_made_is_removed),
     CHECK_ROW(an_engine_may_be_freed_in_the_midst),
     CHECK_ROW(fifty_come_and_go_and_leave_nothing),
