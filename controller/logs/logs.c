@@ -1,6 +1,8 @@
-/* logs.c - each line stands in two lists: its app's, by time, and that of all, by arrival. What is
- * dropped first is the app's earliest when the app has too much, the first that came when all have.
- */
+/* logs.c - each line stands in two lists: its app's, by time, and that of all, by arrival; a
+ * request stands in its app's list of those, too. What is dropped first when the app has too much
+ * is its earliest line, but its earliest request while requests take more than half: under load
+ * what the app said is not pushed out by who asked. When all have too much, it is the first that
+ * came. */
 #include "controller/logs/logs.h"
 
 #include <errno.h>
@@ -19,9 +21,11 @@
 struct line {
     struct line *prev, *next;         /* app->lines, by time */
     struct line *all_prev, *all_next; /* logs->all, by arrival */
+    struct line *req_prev, *req_next; /* app->requests, by time; only of requests */
     struct app *app;
     struct logs_line public; /* its texts point behind this struct */
     size_t bytes;            /* held, in all */
+    bool request;            /* a router's line */
 };
 
 struct logs_subscription {
@@ -33,9 +37,9 @@ struct logs_subscription {
 
 struct app {
     char *guid;
-    struct line *lines;
+    struct line *lines, *requests;
     struct logs_subscription *subscriptions;
-    size_t bytes;
+    size_t bytes, request_bytes;
     bool calling; /* subscribers are being called */
     UT_hash_handle hh;
 };
@@ -90,6 +94,10 @@ static void drop(struct logs *l, struct line *line) {
     struct app *a = line->app;
     DL_DELETE(a->lines, line);
     DL_DELETE2(l->all, line, all_prev, all_next);
+    if (line->request) {
+        DL_DELETE2(a->requests, line, req_prev, req_next);
+        a->request_bytes -= line->bytes;
+    }
     a->bytes -= line->bytes;
     l->bytes -= line->bytes;
     free(line);
@@ -130,7 +138,7 @@ static struct line *line_make(const struct logs_line *from) {
     if (!line)
         return NULL;
     char *at = (char *)(line + 1);
-    *line = (struct line){.public = *from, .bytes = bytes};
+    *line = (struct line){.public = *from, .bytes = bytes, .request = str_starts(type, "RTR")};
     line->public.source_type = at;
     memcpy(at, type, type_n);
     at[type_n] = '\0';
@@ -159,6 +167,17 @@ static void insert(struct app *a, struct line *line) {
         DL_PREPEND(a->lines, line);
 }
 
+static void insert_request(struct app *a, struct line *line) {
+    struct line *before = a->requests ? a->requests->req_prev : NULL;
+    while (before && before->public.wall_ns > line->public.wall_ns)
+        before = before == a->requests ? NULL : before->req_prev;
+    if (before)
+        DL_APPEND_ELEM2(a->requests, before, line, req_prev, req_next);
+    else
+        DL_PREPEND2(a->requests, line, req_prev, req_next);
+    a->request_bytes += line->bytes;
+}
+
 static void tell(struct app *a, const struct logs_line *line) {
     struct logs_subscription *s, *next;
     a->calling = true;
@@ -185,12 +204,14 @@ void logs_put(struct logs *l, const char *app_guid, const struct logs_line *from
     }
     line->app = a;
     insert(a, line);
+    if (line->request)
+        insert_request(a, line);
     DL_APPEND2(l->all, line, all_prev, all_next);
     a->bytes += line->bytes;
     l->bytes += line->bytes;
     tell(a, &line->public);
     while (a->bytes > l->max_per_app && a->lines)
-        drop(l, a->lines);
+        drop(l, a->request_bytes > l->max_per_app / 2 ? a->requests : a->lines);
     while (l->bytes > l->max && l->all) {
         struct app *other = l->all->app;
         drop(l, l->all);

@@ -1,4 +1,5 @@
-/* logs.h - recent log lines of apps, in memory, bounded by bytes a source and in all.
+/* logs.h - recent log lines of apps, in memory, bounded by bytes a source and in all. Of one that
+ * has too much, requests (RTR) are dropped first while they take more than half.
  *
  * Read as log-cache reads: by source (app guid), time range, limit, order. Loop thread only. */
 #ifndef CONTROLLER_LOGS_LOGS_H

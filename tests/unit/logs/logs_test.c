@@ -86,6 +86,87 @@ START_TEST(memory_is_bounded_by_app_and_in_all) {
 }
 END_TEST
 
+static void put_of(struct logs *l, const char *type, uint64_t ns, const char *text) {
+    logs_put(l, "a",
+             &(struct logs_line){.source_type = type,
+                                 .source_instance = "0",
+                                 .wall_ns = ns,
+                                 .message = text,
+                                 .message_n = strlen(text)});
+}
+
+struct tally {
+    unsigned requests, others;
+    uint64_t last_ns, first_other_ns, first_request_ns;
+};
+
+static void on_tally(void *arg, const struct logs_line *line) {
+    struct tally *t = arg;
+    ck_assert_uint_gt(line->wall_ns, t->last_ns); /* both kinds by time */
+    t->last_ns = line->wall_ns;
+    bool request = str_starts(line->source_type, "RTR");
+    uint64_t *first = request ? &t->first_request_ns : &t->first_other_ns;
+    *(request ? &t->requests : &t->others) += 1;
+    if (!*first)
+        *first = line->wall_ns;
+}
+
+static struct tally tally(struct logs *l) {
+    struct tally t = {0};
+    logs_read(l, "a", 0, 0, 100000, false, on_tally, &t);
+    return t;
+}
+
+START_TEST(requests_do_not_push_out_what_the_app_said) {
+    struct logs *l = NULL;
+    ck_assert_int_eq(logs_new(&l, 20000, 1 << 20, NULL), 0);
+    for (uint64_t i = 1; i <= 1000; i++)
+        put_of(l, "RTR", i, "GET /");
+    unsigned all = tally(l).requests; /* they may have all of it while there is nothing else */
+    ck_assert_uint_ge(all, 100);
+    for (uint64_t i = 1001; i <= 1010; i++)
+        put_of(l, i % 2 ? "APP/PROC/WEB" : "STG", i, "said ");
+    for (uint64_t i = 1011; i <= 3000; i++)
+        put_of(l, "RTR", i, "GET /");
+    struct tally t = tally(l);
+    ck_assert_uint_eq(t.others, 10);
+    ck_assert_uint_eq(t.requests, all - 10);
+    ck_assert_uint_eq(t.first_other_ns, 1001);
+    ck_assert_uint_eq(t.first_request_ns, 3000 - t.requests + 1);
+    /* half of it at least; what the app says beyond that pushes out the earliest of any kind */
+    for (uint64_t i = 3001; i <= 3000 + 2 * all; i++)
+        put_of(l, i % 2 ? "APP/PROC/WEB" : "RTR", i, "said");
+    t = tally(l);
+    ck_assert_uint_ge(t.requests, all / 2 - 5); /* lines differ a little in size */
+    ck_assert_uint_le(t.requests, all / 2 + 5);
+    for (uint64_t i = 5001; i <= 5000 + all; i++)
+        put_of(l, "APP/PROC/WEB", i, "said ");
+    ck_assert_uint_eq(tally(l).requests, 0);
+    ck_assert_uint_le(logs_bytes(l), 20000);
+    logs_forget(l, "a");
+    ck_assert_uint_eq(logs_bytes(l), 0);
+    logs_free(l);
+}
+END_TEST
+
+START_TEST(lines_of_both_kinds_stay_in_order_and_in_bounds) {
+    struct rng rng = {3};
+    for (int round = 0; round < 200; round++) {
+        struct logs *l = NULL;
+        ck_assert_int_eq(logs_new(&l, 3000, 1 << 20, NULL), 0);
+        for (uint64_t i = 1; i <= 100; i++) {
+            bool request = rng_below(&rng, 100) < (uint64_t)(round % 100);
+            put_of(l, request ? "RTR" : "CELL", i * 10 - rng_below(&rng, 60) % (i * 10), "text");
+            ck_assert_uint_le(logs_bytes(l), 3000);
+            tally(l);
+        }
+        struct tally t = tally(l);
+        ck_assert_uint_ge(t.requests + t.others, 15);
+        logs_free(l);
+    }
+}
+END_TEST
+
 struct listener {
     struct logs *logs;
     struct logs_subscription *self;
@@ -129,4 +210,6 @@ END_TEST
 
 RUN_TESTS("logs/logs", lines_are_read_by_time_limit_and_order,
           equal_times_become_distinct_in_order_of_arrival, memory_is_bounded_by_app_and_in_all,
+          requests_do_not_push_out_what_the_app_said,
+          lines_of_both_kinds_stay_in_order_and_in_bounds,
           subscribers_hear_new_lines_and_may_leave_while_called, printf_makes_a_line_of_its_source)
