@@ -25,15 +25,16 @@ STATE=/var/lib/berth-deploy # what was installed by us, and from what each daemo
 ETC=/etc/berth
 DATABASE=/var/lib/berth/controller
 ROLES="controller cell router"
+LOCK_WAIT=180 # s
 START_WAIT=60 # s for a daemon to say that it is healthy
 
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 say() { printf '%s\n' "$*"; }
 
-# Two runs at a time would undo each other's work.
+# Two runs at a time would undo each other's work. What a killed run began here goes on to its end.
 lock() {
     exec 9>/run/berth-deploy.lock
-    flock -w 60 9 || fail "another deploy/cluster is at work on this host"
+    flock -w $LOCK_WAIT 9 || fail "another deploy/cluster has been at work on this host for $LOCK_WAIT s"
 }
 
 unit() { echo "berth-$1.service"; }
@@ -74,8 +75,7 @@ version_of() { dpkg-query -W -f '${db:Status-Status} ${Version}' berth 2>/dev/nu
 
 facts() {
     local role wanted
-    . /etc/os-release
-    say "os=$ID $VERSION_ID"
+    say "os=$(. /etc/os-release 2>/dev/null; echo "${ID:-unknown} ${VERSION_ID:-}")"
     say "architecture=$(dpkg --print-architecture)"
     say "systemd=$([ -d /run/systemd/system ] && echo yes || echo no)"
     say "memory_mb=$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo)"
@@ -304,11 +304,13 @@ empty() {
     local end=$((SECONDS + $1)) left
     is_active cell || return 0
     systemctl kill --kill-who=main --signal=SIGUSR2 "$(unit cell)" || fail "the cell cannot be told to empty itself"
+    flock -u 9 # a run after one that was killed waits with it, not for it
     until is_down cell; do
         [ $SECONDS -lt $end ] || {
+            lock
             left=$(admin_page cell /instances | sed -n 's/.* app=\([^ ]*\).*/\1/p' | sort | uniq -c | awk '{ print $2 " (" $1 ")" }')
             stay_full && break
-            fail "the cell is not empty after $1 s, and serves on. Apps that are still here:" $left
+            fail "the cell is not empty after $1 s, and serves on. Apps that are still here (\"berth cell\" has their names):" $left
         }
         sleep 0.2
     done

@@ -86,6 +86,7 @@ upgrade() {
         for name in "${targets[@]}"; do ! has_role "$name" $role || names+=("$name"); done
         [ ${#names[@]} -gt 0 ] || continue
         step "$role: $PACKAGE_VERSION"
-        one_by_one do_upgrade_$role "${names[@]}" || die "stopped here: run it again when the cause is gone"
+        one_by_one do_upgrade_$role "${names[@]}" || die "stopped here: run it again when the cause is gone$(way_back)"
     done
+    [ ${#ARGUMENTS[@]} -gt 0 ] || package_is_good
 }
