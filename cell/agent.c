@@ -169,8 +169,14 @@ static int host_keep(void *data, struct instance *in, const Berth__InstanceRecor
     return r;
 }
 
+static int host_keep_packed(void *data, const char *guid, const void *bytes, size_t n,
+                            struct error *err) {
+    return records_keep_packed(((struct agent *)data)->records, guid, bytes, n, true, err);
+}
+
 static const struct instance_host_ops host_ops = {
-    host_mono_ms, host_wall_ns, host_on_change, host_say, host_follow, host_unfollow, host_keep,
+    host_mono_ms, host_wall_ns,  host_on_change, host_say,
+    host_follow,  host_unfollow, host_keep,      host_keep_packed,
 };
 static const struct image_ops image_ops = {
     image_pull_start,

@@ -155,6 +155,7 @@ void instance_free(struct instance *in) {
     free(in->source_type);
     free(in->ports);
     free(in->port_pointers);
+    free(in->begin_note);
     free(in);
 }
 

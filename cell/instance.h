@@ -75,6 +75,9 @@ struct instance_host_ops {
     void (*unfollow)(void *data, struct instance *in); /* read the rest of it now */
     /* Keep this on disk before going on: it survives the agent. */
     int (*keep)(void *data, struct instance *in, const Berth__InstanceRecord *record);
+    /* The same of a packed one, so that it survives the host, too. Any thread. */
+    int (*keep_packed)(void *data, const char *guid, const void *bytes, size_t n,
+                       struct error *err);
 };
 
 /* All borrowed: they outlive the instance. */

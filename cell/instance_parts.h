@@ -3,6 +3,8 @@
 #ifndef CELL_INSTANCE_PARTS_H
 #define CELL_INSTANCE_PARTS_H
 
+#include <stdatomic.h>
+
 #include "cell/instance.h"
 
 #define NO_DEADLINE UINT64_MAX
@@ -49,7 +51,11 @@ struct instance {
     struct health *health;       /* owned; STARTING and RUNNING */
     uint64_t destroy_delay_ms;
 
-    bool may_have_begun; /* its process: the engine was let start it, or the container was found */
+    bool may_have_begun; /* its process */
+    /* For the engine's worker, from CREATING on: */
+    void *begin_note; /* owned; the record that says so; NULL: of no task */
+    size_t begin_note_n;
+    atomic_bool unwanted; /* it need not begin */
     bool stop_wanted;
     bool killed; /* did not end within the grace */
     enum { OUTCOME_NONE, OUTCOME_STOPPED, OUTCOME_CRASHED } outcome;

@@ -41,20 +41,41 @@ void instance_set_reason(struct instance *in, const char *fmt, ...) {
         in->reason[n - 1] = 0;
 }
 
-static int keep(struct instance *in) {
-    Berth__InstanceRecord record = BERTH__INSTANCE_RECORD__INIT;
-    Berth__ActualLrp outcome, loss;
-    record.running_since_wall_ns = in->running_since_wall_ns;
-    record.stop_wanted = in->stop_wanted;
+/* `outcome` and `loss` are where what *ret points to is put. */
+static void make_record(const struct instance *in, Berth__InstanceRecord *ret,
+                        Berth__ActualLrp *outcome, Berth__ActualLrp *loss) {
+    berth__instance_record__init(ret);
+    ret->running_since_wall_ns = in->running_since_wall_ns;
+    ret->stop_wanted = in->stop_wanted;
     if (in->outcome != OUTCOME_NONE) {
-        instance_describe_end(in, &outcome);
-        record.outcome = &outcome;
+        instance_describe_end(in, outcome);
+        ret->outcome = outcome;
     }
     if (lrp_of(in)->task) {
-        instance_describe_loss(in, &loss);
-        record.if_lost = &loss;
+        instance_describe_loss(in, loss);
+        ret->if_lost = loss;
     }
+}
+
+static int keep(struct instance *in) {
+    Berth__InstanceRecord record;
+    Berth__ActualLrp outcome, loss;
+    make_record(in, &record, &outcome, &loss);
     return in->deps.host->keep(in->deps.host_data, in, &record);
+}
+
+/* What the engine's worker puts on disk when the task is about to begin. */
+static int pack_begin_note(struct instance *in, struct error *err) {
+    Berth__InstanceRecord record;
+    Berth__ActualLrp outcome, loss;
+    in->may_have_begun = true;
+    make_record(in, &record, &outcome, &loss);
+    in->begin_note_n = berth__instance_record__get_packed_size(&record);
+    in->begin_note = malloc(in->begin_note_n);
+    if (!in->begin_note)
+        return error_set(err, -ENOMEM, "out of memory");
+    berth__instance_record__pack(&record, in->begin_note);
+    return 0;
 }
 
 static void conclude(struct instance *in, int outcome) {
@@ -88,14 +109,16 @@ static void on_pulled(void *data, struct image_lease *lease, const struct error 
     instance_handle(in, &(struct happening){.kind = kind, .err = &in->failure});
 }
 
-/* The last moment at which it certainly has not begun: from here on a task is run once. */
+/* On a worker. The last moment at which it certainly has not begun: from here on a task is run
+ * once. The loop keeps no record of one that is being created. */
 static int on_before_start(void *arg, struct error *err) {
     struct instance *in = arg;
-    if (in->state == INSTANCE_ABANDONING)
+    if (atomic_load(&in->unwanted))
         return error_set(err, -ECANCELED, "it is not wanted any more");
-    in->may_have_begun = true;
-    if (lrp_of(in)->task && keep(in) < 0)
-        return error_set(err, -EIO, "cannot note on disk that the task begins");
+    struct error why = {0};
+    if (in->begin_note && in->deps.host->keep_packed(in->deps.host_data, instance_guid(in),
+                                                     in->begin_note, in->begin_note_n, &why) < 0)
+        return error_set(err, -EIO, "cannot note on disk that the task begins: %s", why.msg);
     return 0;
 }
 
@@ -233,6 +256,8 @@ enum event_kind instance_do_create(struct instance *in, const struct happening *
     r = launch_prepare(&launch, in->assignment, in->lease, in->deps.defaults,
                        in->deps.host->wall_ns(in->deps.host_data), &in->failure);
     launch.spec.before_start = on_before_start;
+    if (r == 0 && lrp_of(in)->task)
+        r = pack_begin_note(in, &in->failure);
     if (r == 0)
         r = in->deps.runtime->create(in->deps.engine, &launch.spec, on_created, in, &in->failure);
     return r < 0 ? failed(in, r, &in->failure) : EVENT_NONE;
@@ -255,6 +280,7 @@ static void take_container(struct instance *in) {
 enum event_kind instance_do_abandon(struct instance *in, const struct happening *h) {
     (void)in, (void)h;
     in->stop_wanted = true; /* nothing to keep yet: without a container it is forgotten anyway */
+    atomic_store(&in->unwanted, true);
     return EVENT_NONE;
 }
 

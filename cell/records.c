@@ -38,6 +38,11 @@ void records_free(struct records *r) {
     free(r);
 }
 
+int records_keep_packed(struct records *r, const char *guid, const void *bytes, size_t n,
+                        bool durable, struct error *err) {
+    return (durable ? fs_write_atomic : fs_write_quick)(r->dir, guid, 0600, bytes, n, err);
+}
+
 int records_keep(struct records *r, const char *guid, const Berth__InstanceRecord *record,
                  bool durable, struct error *err) {
     size_t n = berth__instance_record__get_packed_size(record);
@@ -45,7 +50,7 @@ int records_keep(struct records *r, const char *guid, const Berth__InstanceRecor
     if (!bytes)
         return error_set(err, -ENOMEM, "out of memory");
     berth__instance_record__pack(record, bytes);
-    return (durable ? fs_write_atomic : fs_write_quick)(r->dir, guid, 0600, bytes, n, err);
+    return records_keep_packed(r, guid, bytes, n, durable, err);
 }
 
 Berth__InstanceRecord *records_read(struct records *r, const char *guid) {

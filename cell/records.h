@@ -21,6 +21,9 @@ DEFINE_FREEP(records)
 /* `durable`: it survives the host, too. */
 int records_keep(struct records *r, const char *guid, const Berth__InstanceRecord *record,
                  bool durable, struct error *err);
+/* The same of a packed record; any thread. */
+int records_keep_packed(struct records *r, const char *guid, const void *bytes, size_t n,
+                        bool durable, struct error *err);
 /* Owned: berth__instance_record__free_unpacked(). NULL when there is none. */
 Berth__InstanceRecord *records_read(struct records *r, const char *guid);
 void records_forget(struct records *r, const char *guid);

@@ -72,8 +72,8 @@ struct container_spec {
     uint32_t pids, nofile;
     const void *note; /* kept with the container, given back on adoption: the owner's */
     size_t note_n;
-    /* All is ready; called with container_create()'s `arg`, on the loop, before the runtime is
-     * asked to start the process. <0: it is not, and all is undone. May be NULL. */
+    /* All is ready; called with container_create()'s `arg`, on a worker, at the moment before the
+     * runtime is asked to start the process. <0: it is not, and all is undone. May be NULL. */
     int (*before_start)(void *arg, struct error *err);
 };
 

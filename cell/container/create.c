@@ -5,8 +5,7 @@
  *     workers   ROOT      disk, root file system, files, command, bundle, state.json
  *                         (in a mount namespace of its own)
  *               NETWORK   interface, firewall (beside ROOT)
- *     loop      before_start
- *     worker    RUN       monitor and runtime, state.json with their pids
+ *     worker    RUN       before_start, monitor and runtime, state.json with their pids
  *                         (in ROOT's mount namespace)
  *     loop      watch, done
  *
@@ -213,6 +212,12 @@ static int step_firewall(struct container *c, struct error *err) {
     return firewall_open(c->engine->firewall, &entry, err);
 }
 
+/* Here and not before: jobs wait their turn, and to wait is not to begin. */
+static int step_note(struct container *c, struct error *err) {
+    const struct creation *m = c->creation;
+    return m->before_start ? m->before_start(m->arg, err) : 0;
+}
+
 static int step_run(struct container *c, struct error *err) {
     c->creation->may_have_run = true;
     return monitor_start(c->engine->runtime, c->id, c->dir, &c->main, &c->monitor, err);
@@ -250,6 +255,7 @@ static const struct stage {
     }},
     [RUN] = {{
                  {"again", step_mounts_again},
+                 {"note", step_note},
                  {"run", step_run},
                  {"state", step_state},
              },
@@ -396,8 +402,7 @@ static void done_stage(void *arg) {
             begin(c, ROOT);
             begin(c, NETWORK);
         } else if (id != RUN) {
-            if (!m->before_start || m->before_start(m->arg, &m->errors[RUN]) == 0)
-                begin(c, RUN);
+            begin(c, RUN);
         } else {
             finish(c);
             return;

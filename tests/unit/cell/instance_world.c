@@ -170,12 +170,24 @@ static int keep(void *data, struct instance *in, const Berth__InstanceRecord *re
 }
 
 static const struct image_ops images = {fake_pull, fake_cancel, fake_adopt, fake_release};
+static int keep_packed(void *data, const char *guid, const void *bytes, size_t n,
+                       struct error *err) {
+    ck_assert_str_eq(guid, "guid-1");
+    if (w->keep_fails)
+        return error_set(err, -EIO, "the disk is gone");
+    Berth__InstanceRecord *record = berth__instance_record__unpack(NULL, n, bytes);
+    ck_assert_ptr_nonnull(record);
+    keep(data, w->in, record);
+    berth__instance_record__free_unpacked(record, NULL);
+    return 0;
+}
+
 static const struct runtime_ops runtime = {fake_create,    fake_signal_stop, fake_kill,
                                            fake_destroy,   fake_set_owner,   fake_ip,
                                            fake_host_port, fake_pid};
 static const struct health_ops health = {fake_health, fake_health_stop};
 static const struct instance_host_ops host = {mono_ms, wall_ns,  on_change, say,
-                                              follow,  unfollow, keep};
+                                              follow,  unfollow, keep,      keep_packed};
 static const struct launch_defaults defaults = {1 << 30, 100, 1024};
 
 /* --- the world --- */
