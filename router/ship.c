@@ -147,6 +147,7 @@ int ship_new(struct ship **ret, struct event_base *loop, const struct router_con
     hello.conversation = BERTH__CONVERSATION__CONVERSATION_LOGS;
     hello.name = config->name;
     hello.version = (char *)(uintptr_t)BERTH_VERSION;
+    hello.zone = config->zone ? config->zone : (char *)(uintptr_t) "";
     int r =
         bus_conversation_new(&s->logs, loop, identity, config->controller_logs, &hello, &ops, err);
     if (r < 0)

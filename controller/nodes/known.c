@@ -145,6 +145,13 @@ static int read_file(const char *path, struct revoked **list, struct error *err)
     return 0;
 }
 
+/* Nobody waits for it any more. A row that itself says "revoked" is needed. */
+static void forget_row(struct nodes *n, const char *id) {
+    _cleanup_(node_row_fini) struct node_row row = {0};
+    if (n->deps.store && store_node_get(n->deps.store, id, &row, NULL) == 0 && !row.revoked)
+        (void)store_node_delete(n->deps.store, id, NULL);
+}
+
 int nodes_reload(struct nodes *n, struct error *err) {
     struct revoked *list = NULL;
     int r;
@@ -159,6 +166,7 @@ int nodes_reload(struct nodes *n, struct error *err) {
         char id[2 * BUS_ID_SIZE + 1];
         hex_encode(rev->id, BUS_ID_SIZE, id);
         lrp_cell_removed(n->deps.lrp, id);
+        forget_row(n, id);
     }
     return 0;
 }

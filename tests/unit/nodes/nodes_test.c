@@ -212,7 +212,9 @@ START_TEST(a_routers_key_cannot_speak_as_a_cell_and_a_revoked_one_not_at_all) {
     ck_assert_int_eq(nodes_revoke(revoked, id, &err), 0);
     ck_assert_int_eq(nodes_revoke(revoked, "00112233445566778899aabbccddeeff", &err), 0);
     ck_assert_msg(nodes_reload(nodes, &err) == 0, "%s", err.msg);
+    struct node_row row = {0};
     ck_assert(!page_has(id));
+    ck_assert_int_eq(store_node_get(store, id, &row, &err), -ENOENT);
     send_watch(&q);
     peer_fini(&q);
     peer_connect(&q, BERTH__NODE_KIND__NODE_ROUTER, BERTH__CONVERSATION__CONVERSATION_WATCH);
