@@ -18,7 +18,7 @@
 #   finish                      last line of a test: exit 0 when every check held
 #
 # A test that may run beside others sets E2E_DIR, E2E_NAME, the ports and, for its containers, E2E_CELL
-# before it sources this.
+# before it sources this. E2E_CELL is more of the cell's configuration, E2E_CONTROLLER of the controller's.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 . "$ROOT/tests/lib/registry.sh"
@@ -26,7 +26,8 @@ BERTH_BUILD=${BERTH_BUILD:-$ROOT/build}
 checks_failed=0
 
 : "${E2E_DIR:=/var/lib/berth-e2e}" "${E2E_HTTP:=18080}" "${E2E_HTTPS:=18443}" "${E2E_API:=19443}" \
-    "${E2E_REGISTRY:=17450}" "${E2E_BASE:=17400}" "${E2E_NAME:=berthe2e}" "${E2E_CELL:=}"
+    "${E2E_REGISTRY:=17450}" "${E2E_BASE:=17400}" "${E2E_NAME:=berthe2e}" "${E2E_CELL:=}" \
+    "${E2E_CONTROLLER:=}"
 E2E_ARGUMENTS=(--dir "$E2E_DIR" --name "$E2E_NAME" --build-dir "$BERTH_BUILD" --http-port "$E2E_HTTP"
     --https-port "$E2E_HTTPS" --api-port "$E2E_API" --registry-port "$E2E_REGISTRY" --base-port "$E2E_BASE")
 
@@ -65,9 +66,9 @@ cluster_up() {
     # What an interrupted run left behind.
     "$ROOT/deploy/quickstart" "${E2E_ARGUMENTS[@]}" --purge >"$QUICKSTART_LOG" 2>&1
     trap cluster_down EXIT
-    if [ -n "$E2E_CELL" ]; then
-        mkdir -p -m 0700 "$E2E_DIR/etc" && printf '%s\n' "$E2E_CELL" >"$E2E_DIR/etc/cell.local.ini"
-    fi
+    mkdir -p -m 0700 "$E2E_DIR/etc"
+    [ -z "$E2E_CELL" ] || printf '%s\n' "$E2E_CELL" >"$E2E_DIR/etc/cell.local.ini"
+    [ -z "$E2E_CONTROLLER" ] || printf '%s\n' "$E2E_CONTROLLER" >"$E2E_DIR/etc/controller.local.ini"
     trap 'exit 1' INT TERM
     quickstart "$@"
 }
