@@ -48,10 +48,12 @@ void agent_on_places(void *data, const uint8_t id[LAYER_ID_SIZE], const Berth__P
         const Berth__Place *from = places->places[i];
         struct peer_place *to = &found.places[found.n];
         if (strlen(from->address) >= sizeof to->address || from->port < 1 ||
-            from->port > UINT16_MAX || strlen(from->token) != sizeof to->token - 1)
+            from->port > UINT16_MAX || strlen(from->token) != sizeof to->token - 1 ||
+            from->secret.len != sizeof to->secret)
             continue;
         snprintf(to->address, sizeof to->address, "%s", from->address);
         snprintf(to->token, sizeof to->token, "%s", from->token);
+        memcpy(to->secret, from->secret.data, sizeof to->secret);
         to->port = (uint16_t)from->port;
         found.n++;
     }

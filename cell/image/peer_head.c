@@ -117,6 +117,16 @@ static int parse_range(struct slice value, struct peer_answer *ret) {
     return parse_u64_slice(from, 0, INT64_MAX, &ret->from) < 0 ? -EPROTO : 0;
 }
 
+static int parse_salt(struct slice value, struct peer_answer *ret) {
+    char text[2 * PEER_SALT_SIZE + 1];
+    if (ret->sealed || value.n != sizeof text - 1)
+        return -EPROTO;
+    memcpy(text, value.p, value.n);
+    text[value.n] = 0;
+    ret->sealed = true;
+    return hex_decode(text, ret->salt, sizeof ret->salt) < 0 ? -EPROTO : 0;
+}
+
 int peer_answer_parse(const char *head, size_t n, struct peer_answer *ret) {
     struct slice rest = {head, n}, line, name, value;
     bool has_length = false;
@@ -135,6 +145,8 @@ int peer_answer_parse(const char *head, size_t n, struct peer_answer *ret) {
             has_length = true;
         } else if (slice_eq_nocase(name, SLICE_LIT("Content-Range"))) {
             r = parse_range(value, ret);
+        } else if (slice_eq_nocase(name, SLICE_LIT("Salt"))) {
+            r = parse_salt(value, ret);
         } else if (slice_eq_nocase(name, SLICE_LIT("Transfer-Encoding"))) {
             r = -EPROTO;
         }
@@ -164,16 +176,20 @@ static const char *reason(unsigned status) {
 }
 
 size_t peer_answer_format(unsigned status, uint64_t from, uint64_t size,
-                          char buf[static PEER_HEAD_MAX]) {
+                          const uint8_t salt[PEER_SALT_SIZE], char buf[static PEER_HEAD_MAX]) {
+    char text[2 * PEER_SALT_SIZE + 1];
     bool good = status == 206;
     int n = snprintf(buf, PEER_HEAD_MAX,
                      "HTTP/1.1 %u %s\r\nContent-Length: %" PRIu64 "\r\nConnection: close\r\n",
-                     status, reason(status), good ? size - from : 0);
-    if (good)
+                     status, reason(status), good ? peer_sealed_size(size - from) : 0);
+    if (good) {
+        hex_encode(salt, PEER_SALT_SIZE, text);
         n += snprintf(buf + n, PEER_HEAD_MAX - (size_t)n,
                       "Content-Type: application/octet-stream\r\n"
+                      "Content-Encoding: berth-sealed\r\nSalt: %s\r\n"
                       "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n",
-                      from, size - 1, size);
+                      text, from, size - 1, size);
+    }
     n += snprintf(buf + n, PEER_HEAD_MAX - (size_t)n, "\r\n");
     return (size_t)n;
 }

@@ -1,10 +1,13 @@
 /* peer_head.h - what cells say to each other before a blob's bytes. Pure.
  *
  *     GET /layers/sha256:<64 hex> HTTP/1.1       HTTP/1.1 206 Partial Content
- *     Authorization: Bearer <token>              Content-Length: 900
+ *     Authorization: Bearer <token>              Content-Length: 916
  *     Range: bytes=100-                          Content-Range: bytes 100-999/1000
+ *                                                Content-Encoding: berth-sealed
+ *                                                Salt: <32 hex>
  *
- * HTTP as it is, of which this much is understood: one request a connection, without a body. Who
+ * HTTP as it is, of which this much is understood: one request a connection, without a body. The
+ * answer's body is sealed (peer_seal.h); the range is of the blob, the length of the body. Who
  * got wrong bytes says so with a line "Doubt: 1": the giver looks at its blob then, and gives
  * nothing. */
 #ifndef CELL_IMAGE_PEER_HEAD_H
@@ -14,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cell/image/peer_seal.h"
 #include "cell/image/peers.h"
 
 #define PEER_HEAD_MAX 2048 /* of either, with the empty line */
@@ -39,11 +43,13 @@ struct peer_answer {
     unsigned status;
     uint64_t length; /* of what follows */
     uint64_t from;   /* its place in the blob */
+    uint8_t salt[PEER_SALT_SIZE];
+    bool sealed; /* it has one */
 };
 /* A whole head, from anywhere. 0 or -EPROTO. */
 int peer_answer_parse(const char *head, size_t n, struct peer_answer *ret);
 /* For a part from `from` on of a blob of `size` bytes, or for a refusal without a body. */
 size_t peer_answer_format(unsigned status, uint64_t from, uint64_t size,
-                          char buf[static PEER_HEAD_MAX]);
+                          const uint8_t salt[PEER_SALT_SIZE], char buf[static PEER_HEAD_MAX]);
 
 #endif

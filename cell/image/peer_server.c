@@ -3,8 +3,9 @@
  *     accepted -> ASKING -> (checked) -> ANSWERING -> GIVING -> closed
  *                                            `-- a refusal ends here
  *
- * One loop on one thread; a disk that is slow stops nobody but the others who are given to. The
- * bandwidth is a budget that a tick refills; who finds it empty waits for the tick in a row. */
+ * One loop on one thread, which seals what it gives; a disk that is slow stops nobody but the
+ * others who are given to. The bandwidth is a budget that a tick refills; who finds it empty waits
+ * for the tick in a row. */
 #include "cell/image/peer_server.h"
 
 #include <arpa/inet.h>
@@ -16,7 +17,6 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,11 +24,12 @@
 
 #include "cell/image/peer_head.h"
 #include "common/base/clock.h"
+#include "common/base/random.h"
 #include "common/base/str.h"
 
-#define TICK_MS  10 /* between two refills of the budget */
-#define BURST_MS 50 /* how much of it may be saved up */
-#define CHUNK    (256u * 1024)
+#define TICK_MS  10                /* between two refills of the budget */
+#define BURST_MS 50                /* how much of it may be saved up */
+#define CHUNK    (4 * PEER_SEALED) /* given in one go */
 #define LOOK_MS  1000
 /* A reader that takes less than this in that long makes room for others. */
 #define SLOW_MS    30000
@@ -43,8 +44,12 @@ struct conn {
     struct event *ev;
     char head[PEER_HEAD_MAX]; /* the request, then the answer */
     size_t head_n, head_at;
-    off_t at;
-    uint64_t left;
+    off_t at;           /* in the file */
+    uint64_t left;      /* of the body */
+    uint64_t file_left; /* of the blob, to be sealed */
+    struct peer_seal seal;
+    uint8_t *record; /* owned: sealed; NULL until it is given */
+    size_t record_n, record_at;
     uint64_t since_ms, since_left; /* of the request, or of what was looked at last */
     bool in_row;
     struct conn *prev, *next;
@@ -78,6 +83,8 @@ static void conn_free(struct conn *c) {
     if (c->file >= 0)
         s->stats.giving--;
     event_free(c->ev);
+    peer_seal_fini(&c->seal);
+    free(c->record);
     close_fdp(&c->file);
     close(c->fd);
     free(c);
@@ -124,29 +131,48 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
 
 /* --- giving --- */
 
-static void step_give(struct conn *c) {
+/* The next record, from the file. <0: it is shorter than it was, or cannot be read. */
+static int fill(struct conn *c) {
+    size_t n = (size_t)MIN(c->file_left, (uint64_t)PEER_RECORD);
+    ssize_t got = pread(c->file, c->record, n, c->at);
+    if (got != (ssize_t)n || peer_seal(&c->seal, c->record, n) < 0)
+        return -EIO;
+    c->at += got;
+    c->file_left -= n;
+    c->record_n = n + PEER_TAG;
+    c->record_at = 0;
+    return 0;
+}
+
+/* As much as there is budget for and the socket takes. False: it is over. */
+static bool give_some(struct conn *c) {
     struct peer_server *s = c->s;
-    refill(s);
-    if (s->budget <= 0) {
-        wait_in_row(c);
-        return;
-    }
-    size_t n = (size_t)MIN(c->left, (uint64_t)MIN(s->budget, (int64_t)CHUNK));
-    ssize_t sent = sendfile(c->fd, c->file, &c->at, n);
-    if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
-        want(c, EV_WRITE);
-        return;
-    }
-    if (sent > 0) {
+    for (size_t most = CHUNK; c->left > 0 && most > 0 && s->budget > 0;) {
+        if (c->record_at == c->record_n && fill(c) < 0)
+            return false;
+        size_t n = MIN(c->record_n - c->record_at, MIN(most, (size_t)s->budget));
+        ssize_t sent = send(c->fd, c->record + c->record_at, n, MSG_NOSIGNAL);
+        if (sent < 0)
+            return errno == EAGAIN || errno == EINTR;
+        c->record_at += (size_t)sent;
         c->left -= (uint64_t)sent;
+        most -= (size_t)sent;
         s->budget -= sent;
         s->stats.bytes += (uint64_t)sent;
     }
     s->stats.given += c->left == 0;
-    if (sent <= 0 || c->left == 0)
-        conn_free(c); /* a file that became shorter ends it too */
-    else
+    return c->left > 0;
+}
+
+static void step_give(struct conn *c) {
+    struct peer_server *s = c->s;
+    refill(s);
+    if (s->budget <= 0)
+        wait_in_row(c);
+    else if (give_some(c))
         want(c, EV_WRITE);
+    else
+        conn_free(c);
 }
 
 static void step_answer(struct conn *c) {
@@ -169,8 +195,21 @@ static void step_answer(struct conn *c) {
 
 /* --- asking --- */
 
+/* What giving takes, with a key of its own. */
+static int prepare(struct conn *c, const struct peer_ask *ask, uint8_t salt[PEER_SALT_SIZE]) {
+    uint8_t secret[TOKEN_SECRET_SIZE];
+    random_bytes(salt, PEER_SALT_SIZE);
+    c->record = malloc(PEER_SEALED);
+    int r = c->record ? token_secret(c->s->config.key, ask->token, secret) : -ENOMEM;
+    if (r == 0)
+        r = peer_seal_init(&c->seal, secret, salt, false);
+    mem_wipe(secret, sizeof secret);
+    return r;
+}
+
 /* 206, or what it is refused with. Whether it has the blob is nobody's business without a token. */
-static int check(struct conn *c, const struct peer_ask *ask, uint64_t *ret_size) {
+static int check(struct conn *c, const struct peer_ask *ask, uint8_t salt[PEER_SALT_SIZE],
+                 uint64_t *ret_size) {
     struct peer_server *s = c->s;
     struct stat st;
     if (token_check(s->config.key, s->config.nonce, ask->blob, ask->token, strlen(ask->token),
@@ -189,9 +228,12 @@ static int check(struct conn *c, const struct peer_ask *ask, uint64_t *ret_size)
     *ret_size = (uint64_t)st.st_size;
     if (ask->from >= *ret_size)
         return 416;
+    if (prepare(c, ask, salt) < 0)
+        return 503;
     c->file = TAKE_FD(file);
     c->at = (off_t)ask->from;
-    c->left = c->since_left = *ret_size - ask->from;
+    c->file_left = *ret_size - ask->from;
+    c->left = c->since_left = peer_sealed_size(c->file_left);
     s->stats.giving++;
     return 206;
 }
@@ -200,13 +242,14 @@ static void step_asked(struct conn *c) {
     struct peer_server *s = c->s;
     struct peer_ask ask;
     uint64_t size = 0;
+    uint8_t salt[PEER_SALT_SIZE] = {0};
     int status = peer_ask_parse(c->head, c->head_n, &ask);
     if (status == 0)
-        status = check(c, &ask, &size);
+        status = check(c, &ask, salt, &size);
     mem_wipe(&ask, sizeof ask);
     s->stats.busy += status == 503;
     s->stats.refused += status != 206 && status != 503;
-    c->head_n = peer_answer_format((unsigned)status, (uint64_t)c->at, size, c->head);
+    c->head_n = peer_answer_format((unsigned)status, (uint64_t)c->at, size, salt, c->head);
     c->head_at = 0;
     c->since_ms = clock_mono_ms();
     c->state = ANSWERING;
@@ -370,7 +413,7 @@ int peer_server_new(struct peer_server **ret, const struct peer_server_config *c
     s->refilled_ns = clock_mono_ns();
     if ((r = listen_at(config, &s->listener, err)) < 0 || (r = make_events(s, err)) < 0)
         return r;
-    sigfillset(&all); /* SIGPIPE too: sendfile() raises it where a reader has gone */
+    sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &was);
     r = -pthread_create(&s->thread, NULL, server_main, s);
     pthread_sigmask(SIG_SETMASK, &was, NULL);

@@ -3,7 +3,7 @@
  * GET /layers/sha256:<hex> with a token of the controller and a range (peer_head.h). Whoever
  * connects is a stranger until the token is checked: connections, the time for a request,
  * transfers, their bandwidth and the patience with slow readers are bounded; refusals say nothing
- * but a status. What it gives is not read here: sendfile() from the blob's file to the socket. */
+ * but a status. What it gives is sealed for who was given the token (peer_seal.h). */
 #ifndef CELL_IMAGE_PEER_SERVER_H
 #define CELL_IMAGE_PEER_SERVER_H
 

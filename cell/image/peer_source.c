@@ -42,6 +42,7 @@ struct reading {
     enum from from;
     int file;
     struct peer_stream stream;
+    char peer[64]; /* its name */
     struct registry_blob *registry;
 
     /* who is next */
@@ -87,9 +88,8 @@ static void note_peer(struct layer_trail *t, const struct peer_place *at) {
 }
 
 static int open_peer(struct reading *r, const struct peer_place *at) {
-    char name[64];
-    peer_name(at, name);
-    if (!peers_trusts(r->peers, name) || r->what->trail->peer_count == TRAIL_PEERS)
+    peer_name(at, r->peer);
+    if (!peers_trusts(r->peers, r->peer) || r->what->trail->peer_count == TRAIL_PEERS)
         return -EPERM;
     int code = peer_stream_open(&r->stream, at, r->hex, r->received, r->what->size, r->stop,
                                 &r->peer_says);
@@ -221,6 +221,8 @@ static ssize_t read_any(struct reading *r, void *buf, size_t n, struct error *er
             r->peer_says = why;
             r->counted.failures++;
             r->may_pass = true;
+            if (why.code == -EBADMSG)
+                peers_distrust(r->peers, r->peer);
         }
         leave_source(r);
     }

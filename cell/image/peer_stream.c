@@ -107,7 +107,9 @@ static int read_answer(struct peer_stream *s, struct peer_answer *ret, struct er
 static int judge(const struct peer_answer *a, uint64_t from, uint64_t size, struct error *err) {
     switch (a->status) {
     case 206:
-        return a->from == from && a->length == size - from
+        if (!a->sealed)
+            return error_set(err, -EPROTO, "a cell of another version");
+        return a->from == from && a->length == peer_sealed_size(size - from)
                    ? 0
                    : error_set(err, -EPROTO, "a cell sent another part than the one asked for");
     case 403:
@@ -121,15 +123,27 @@ static int judge(const struct peer_answer *a, uint64_t from, uint64_t size, stru
     }
 }
 
+/* What is needed to open what comes. */
+static int begin(struct peer_stream *s, const struct peer_place *at,
+                 const struct peer_answer *answer, struct error *err) {
+    s->record = malloc(PEER_SEALED);
+    return s->record && peer_seal_init(&s->seal, at->secret, answer->salt, true) == 0
+               ? 0
+               : failed(-ENOMEM, "fetching from a cell", err);
+}
+
 int peer_stream_open(struct peer_stream *s, const struct peer_place *at, const char *hex,
                      uint64_t from, uint64_t size, const volatile bool *stop, struct error *err) {
     struct peer_answer answer;
     int r;
-    *s =
-        (struct peer_stream){.fd = -1, .stop = stop, .slow_ms = PEERS_SLOW_MS, .left = size - from};
-    s->waited_left = s->left;
+    *s = (struct peer_stream){.fd = -1,
+                              .stop = stop,
+                              .slow_ms = PEERS_SLOW_MS,
+                              .left = size - from,
+                              .coming = size - from};
     if ((r = connect_to(s, at, err)) < 0 || (r = ask(s, at, hex, from, false, err)) < 0 ||
-        (r = read_answer(s, &answer, err)) < 0 || (r = judge(&answer, from, size, err)) < 0)
+        (r = read_answer(s, &answer, err)) < 0 || (r = judge(&answer, from, size, err)) < 0 ||
+        (r = begin(s, at, &answer, err)) < 0)
         peer_stream_close(s);
     return r;
 }
@@ -137,9 +151,9 @@ int peer_stream_open(struct peer_stream *s, const struct peer_place *at, const c
 static int check_speed(struct peer_stream *s, struct error *err) {
     if (s->waited_ms < s->slow_ms)
         return 0;
-    bool slow = s->waited_left - s->left < PEERS_SLOW_BYTES;
+    bool slow = s->received - s->waited_received < PEERS_SLOW_BYTES;
     s->waited_ms = 0;
-    s->waited_left = s->left;
+    s->waited_received = s->received;
     return slow ? error_set(err, -ETIMEDOUT, "a cell sends too slowly") : 0;
 }
 
@@ -152,33 +166,52 @@ static ssize_t take(struct peer_stream *s, void *buf, size_t n) {
     return (ssize_t)n;
 }
 
-ssize_t peer_stream_read(struct peer_stream *s, void *buf, size_t n, struct error *err) {
-    n = (size_t)MIN((uint64_t)n, s->left);
-    while (n > 0) {
+/* The next record, whole and open. */
+static int next_record(struct peer_stream *s, struct error *err) {
+    const size_t n = (size_t)MIN((uint64_t)PEER_RECORD, s->coming);
+    int r;
+    while (s->record_n < n + PEER_TAG) {
         if (*s->stop)
             return failed(-ECANCELED, "fetching from a cell", err);
-        ssize_t got = take(s, buf, n);
+        ssize_t got = take(s, s->record + s->record_n, n + PEER_TAG - s->record_n);
         if (got == 0)
             return failed(-ECONNRESET, "fetching from a cell", err);
-        if (got > 0) {
-            s->left -= (uint64_t)got;
-            int r = check_speed(s, err);
-            return r < 0 && s->left > 0 ? r : got;
-        }
-        if (errno == EINTR)
+        s->received += (uint64_t)MAX(got, 0);
+        s->record_n += (size_t)MAX(got, 0);
+        if (got > 0)
             continue;
-        if (errno != EAGAIN)
+        if (errno != EAGAIN && errno != EINTR)
             return failed(-errno, "fetching from a cell", err);
-        int r = wait_for(s, POLLIN, s->slow_ms, &s->waited_ms, err);
-        if (r < 0)
-            return r;
+        if (errno == EAGAIN && ((r = wait_for(s, POLLIN, s->slow_ms, &s->waited_ms, err)) < 0 ||
+                                (s->coming > n && (r = check_speed(s, err)) < 0)))
+            return r; /* the last one comes soon */
     }
+    if (peer_open(&s->seal, s->record, n) < 0)
+        return error_set(err, -EBADMSG, "what came is not from the cell that was asked");
+    s->coming -= n;
+    s->record_n = s->open_at = 0;
+    s->open_n = n;
     return 0;
+}
+
+ssize_t peer_stream_read(struct peer_stream *s, void *buf, size_t n, struct error *err) {
+    n = (size_t)MIN((uint64_t)n, s->left);
+    int r = n > 0 && s->open_at == s->open_n ? next_record(s, err) : 0;
+    if (r < 0)
+        return r;
+    n = MIN(n, s->open_n - s->open_at);
+    memcpy(buf, s->record + s->open_at, n);
+    s->open_at += n;
+    s->left -= n;
+    return (ssize_t)n;
 }
 
 void peer_stream_close(struct peer_stream *s) {
     close_fdp(&s->fd);
     s->fd = -1;
+    peer_seal_fini(&s->seal);
+    free(s->record);
+    s->record = NULL;
 }
 
 void peer_stream_doubt(const struct peer_place *at, const char *hex) {

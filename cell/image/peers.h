@@ -30,6 +30,7 @@ struct peer_place {
     char address[INET6_ADDRSTRLEN];
     uint16_t port;
     char token[TOKEN_TEXT_SIZE];
+    uint8_t secret[TOKEN_SECRET_SIZE]; /* of the token */
 };
 
 /* May it be had without its registry being asked? By whom: common/registry/layer_id.h. */

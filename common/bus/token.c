@@ -46,6 +46,19 @@ int token_make(const uint8_t key[BUS_KEY_SIZE], const uint8_t nonce[TOKEN_NONCE_
     return r;
 }
 
+int token_secret(const uint8_t key[BUS_KEY_SIZE], const char text[static TOKEN_TEXT_SIZE],
+                 uint8_t ret[TOKEN_SECRET_SIZE]) {
+    static const char label[] = "blob secret";
+    uint8_t said[sizeof label + TOKEN_TEXT_SIZE - 1];
+    unsigned n = 0;
+    memcpy(said, label, sizeof label); /* longer than what a token signs */
+    memcpy(said + sizeof label, text, TOKEN_TEXT_SIZE - 1);
+    return HMAC(EVP_sha256(), key, BUS_KEY_SIZE, said, sizeof said, ret, &n) &&
+                   n == TOKEN_SECRET_SIZE
+               ? 0
+               : -EIO;
+}
+
 int token_check(const uint8_t key[BUS_KEY_SIZE], const uint8_t nonce[TOKEN_NONCE_SIZE],
                 const uint8_t blob[TOKEN_BLOB_SIZE], const char *text, size_t n, uint64_t now_ms) {
     char copy[TOKEN_TEXT_SIZE];

@@ -31,6 +31,12 @@ int token_key(const uint8_t node_key[BUS_KEY_SIZE], uint8_t ret[BUS_KEY_SIZE]);
 int token_make(const uint8_t key[BUS_KEY_SIZE], const uint8_t nonce[TOKEN_NONCE_SIZE],
                const struct token *token, char text[static TOKEN_TEXT_SIZE]);
 
+/* What goes with a token to who is given it, and what who checks it derives of it: whoever sees the
+ * token alone does not have it. 0 or -EIO. */
+#define TOKEN_SECRET_SIZE 32
+int token_secret(const uint8_t key[BUS_KEY_SIZE], const char text[static TOKEN_TEXT_SIZE],
+                 uint8_t ret[TOKEN_SECRET_SIZE]);
+
 /* n bytes from anywhere. 0; -EACCES: not made with this key for this blob and nonce; -ESTALE: was
  * good once. */
 int token_check(const uint8_t key[BUS_KEY_SIZE], const uint8_t nonce[TOKEN_NONCE_SIZE],

@@ -67,6 +67,7 @@ static struct node *node_of(const struct nodes *n, const char *id_text) {
 struct told_place {
     Berth__Place msg;
     char token[TOKEN_TEXT_SIZE];
+    uint8_t secret[TOKEN_SECRET_SIZE];
 };
 
 struct told_places { /* of one blob */
@@ -98,12 +99,14 @@ static void find(struct node *asker, ProtobufCBinaryData blob, uint64_t now_ms,
         struct token token = {.expires_ms = now_ms + at->giver.ahead_ms + TOKEN_TTL_MS};
         memcpy(token.blob, found.digest, sizeof token.blob);
         memcpy(token.asker, asker->peer->id, sizeof token.asker);
-        if (token_make(at->giver.key, at->giver.nonce, &token, to->token) < 0)
+        if (token_make(at->giver.key, at->giver.nonce, &token, to->token) < 0 ||
+            token_secret(at->giver.key, to->token, to->secret) < 0)
             continue;
         berth__place__init(&to->msg);
         to->msg.address = (char *)at->giver.address;
         to->msg.port = at->giver.port;
         to->msg.token = to->token;
+        to->msg.secret = (ProtobufCBinaryData){sizeof to->secret, to->secret};
         ret->list[ret->msg.n_places++] = &to->msg;
         asker->nodes->places_told++;
     }

@@ -53,7 +53,7 @@ struct puller {
 };
 
 /* Givers and takers of this program are of one cluster. */
-static const uint8_t token_secret[BUS_KEY_SIZE] = "image_puller",
+static const uint8_t token_key_of_all[BUS_KEY_SIZE] = "image_puller",
                      token_nonce[TOKEN_NONCE_SIZE] = "image_puller";
 
 static void on_progress(void *data, uint64_t done_bytes, uint64_t total_bytes) {
@@ -175,7 +175,8 @@ static void on_ask(void *data, const uint8_t id[LAYER_ID_SIZE]) {
     strcpy(at->address, "127.0.0.1");
     at->port = p->from_port;
     found.n = p->from_port && find_digest(p, id, token.blob) &&
-              token_make(token_secret, token_nonce, &token, at->token) == 0;
+              token_make(token_key_of_all, token_nonce, &token, at->token) == 0 &&
+              token_secret(token_key_of_all, at->token, at->secret) == 0;
     if (found.n == 0)
         found.leave = LEAVE_NONE;
     peers_located(p->peers, id, &found);
@@ -188,7 +189,7 @@ static int give(struct puller *p, struct error *err) {
                                         .blobs_fd = image_store_blobs_fd(p->store)};
     _cleanup_(peer_server_freep) struct peer_server *server = NULL;
     char end;
-    memcpy(config.key, token_secret, sizeof config.key);
+    memcpy(config.key, token_key_of_all, sizeof config.key);
     memcpy(config.nonce, token_nonce, sizeof config.nonce);
     int r = peer_server_new(&server, &config, err);
     if (r < 0)

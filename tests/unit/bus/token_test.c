@@ -87,7 +87,24 @@ START_TEST(nor_may_it_be_longer_or_shorter) {
 }
 END_TEST
 
+START_TEST(its_secret_is_of_this_token_and_this_key_and_not_in_it) {
+    uint8_t secret[TOKEN_SECRET_SIZE], another[TOKEN_SECRET_SIZE];
+    char hex[2 * TOKEN_SECRET_SIZE + 1];
+    setup();
+    ck_assert_int_eq(token_secret(key, text, secret), 0);
+    hex_encode(secret, sizeof secret, hex);
+    ck_assert_ptr_null(strstr(text, hex));
+    ck_assert_int_eq(token_secret(key, text, another), 0);
+    ck_assert_mem_eq(secret, another, sizeof secret);
+    ck_assert_int_eq(token_secret(other_key, text, another), 0);
+    ck_assert_mem_ne(secret, another, sizeof secret);
+    text[0] ^= 1;
+    ck_assert_int_eq(token_secret(key, text, another), 0);
+    ck_assert_mem_ne(secret, another, sizeof secret);
+}
+END_TEST
+
 RUN_TESTS("bus/token", a_token_is_good_until_it_expires,
           one_for_a_longer_time_than_any_is_made_for_is_refused,
           another_cell_blob_or_run_does_not_accept_it, no_byte_of_it_may_be_another,
-          nor_may_it_be_longer_or_shorter)
+          nor_may_it_be_longer_or_shorter, its_secret_is_of_this_token_and_this_key_and_not_in_it)

@@ -88,15 +88,18 @@ END_TEST
 START_TEST(an_answer_comes_through_as_it_was_meant) {
     struct peer_answer answer;
     char buf[PEER_HEAD_MAX];
-    size_t n = peer_answer_format(206, 100, 1000, buf);
+    const uint8_t salt[PEER_SALT_SIZE] = "some salt";
+    size_t n = peer_answer_format(206, 100, 1000, salt, buf);
     ck_assert_uint_eq(peer_head_end(buf, n), n);
     ck_assert_int_eq(peer_answer_parse(buf, n, &answer), 0);
     ck_assert_uint_eq(answer.status, 206);
     ck_assert_uint_eq(answer.from, 100);
-    ck_assert_uint_eq(answer.length, 900);
+    ck_assert_uint_eq(answer.length, 900 + PEER_TAG);
+    ck_assert(answer.sealed);
+    ck_assert_mem_eq(answer.salt, salt, sizeof salt);
     static const unsigned refusals[] = {400, 403, 404, 405, 416, 503};
     for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
-        n = peer_answer_format(refusals[i], 0, 1000, buf);
+        n = peer_answer_format(refusals[i], 0, 1000, NULL, buf);
         ck_assert_int_eq(peer_answer_parse(buf, n, &answer), 0);
         ck_assert_uint_eq(answer.status, refusals[i]);
         ck_assert_uint_eq(answer.length, 0);
@@ -114,6 +117,10 @@ START_TEST(an_answer_that_is_not_understood_is_refused) {
         "HTTP/1.1 206 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
         "HTTP/1.1 206 OK\r\nContent-Length: 5\r\nContent-Range: bytes */5\r\n\r\n",
         "HTTP/1.1 206 OK\r\nContent-Length: 5\r\nContent-Range: 0-4/5\r\n\r\n",
+        "HTTP/1.1 206 OK\r\nContent-Length: 5\r\nSalt: 00\r\n\r\n",
+        "HTTP/1.1 206 OK\r\nContent-Length: 5\r\nSalt: 0123456789abcdef0123456789abcdeg\r\n\r\n",
+        "HTTP/1.1 206 OK\r\nContent-Length: 5\r\nSalt: 0123456789abcdef0123456789abcdef\r\n"
+        "Salt: 0123456789abcdef0123456789abcdef\r\n\r\n",
         "SSH-2.0-OpenSSH\r\n\r\n",
         "",
     };

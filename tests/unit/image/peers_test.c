@@ -94,6 +94,7 @@ static void on_ask(void *data, const uint8_t id[LAYER_ID_SIZE]) {
         strcpy(to->address, "127.0.0.1");
         to->port = g->port;
         token_for(g, digest_bytes, to->token);
+        ck_assert_int_eq(token_secret(key, to->token, to->secret), 0);
     }
     asked++;
     peers_located(peers, id, &found);
@@ -211,7 +212,7 @@ START_TEST(a_blob_comes_from_a_cell_that_has_it) {
     ck_assert_uint_eq(counted().blobs, 1);
     struct peer_server_stats stats;
     peer_server_stats(givers[0].server, &stats);
-    ck_assert_uint_eq(stats.bytes, content_n);
+    ck_assert_uint_eq(stats.bytes, peer_sealed_size(content_n));
     ck_assert_uint_eq(stats.given, 1);
     strbuf_fini(&t.got);
     teardown();
@@ -246,7 +247,8 @@ END_TEST
 
 struct stuck {
     int listener;
-    size_t sends;
+    size_t records;    /* that it sends */
+    size_t tampers_at; /* this one is not what was sealed */
     bool closes;
     pthread_t thread;
 };
@@ -257,16 +259,24 @@ static void *stuck_main(void *arg) {
     int fd = accept(s->listener, NULL, NULL);
     if (fd < 0)
         return NULL;
-    if (recv(fd, head, sizeof head, 0) <= 0)
+    static uint8_t salt[PEER_SALT_SIZE], secret[TOKEN_SECRET_SIZE], record[PEER_SEALED];
+    struct peer_seal seal;
+    struct peer_ask ask = {0};
+    ssize_t got = recv(fd, head, sizeof head, 0);
+    if (got <= 0 || peer_ask_parse(head, (size_t)got, &ask) != 0 ||
+        token_secret(key, ask.token, secret) < 0 || peer_seal_init(&seal, secret, salt, false) < 0)
         return NULL;
-    size_t n = peer_answer_format(206, 0, content_n, head);
-    if (send(fd, head, n, MSG_NOSIGNAL) > 0)
-        for (size_t at = 0; at < s->sends;) {
-            ssize_t sent = send(fd, content + at, s->sends - at, MSG_NOSIGNAL);
-            if (sent <= 0)
-                break;
-            at += (size_t)sent;
-        }
+    size_t n = peer_answer_format(206, 0, content_n, salt, head);
+    got = send(fd, head, n, MSG_NOSIGNAL);
+    for (size_t i = 0; got > 0 && i < s->records; i++) {
+        memcpy(record, content + i * PEER_RECORD, PEER_RECORD);
+        peer_seal(&seal, record, PEER_RECORD);
+        record[5] ^= s->tampers_at == i;
+        size_t left = sizeof record;
+        for (const uint8_t *p = record; got > 0 && left > 0; left -= (size_t)got, p += got)
+            got = send(fd, p, left, MSG_NOSIGNAL);
+    }
+    peer_seal_fini(&seal);
     if (!s->closes)
         while (recv(fd, head, sizeof head, 0) > 0)
             ;
@@ -293,7 +303,7 @@ static void end_stuck(struct stuck *s) {
 
 static void go_on(bool closes) {
     struct taking t = {.own_fd = -1};
-    struct stuck stuck = {.sends = MB / 2, .closes = closes};
+    struct stuck stuck = {.records = 8, .tampers_at = SIZE_MAX, .closes = closes};
     struct peer_server_stats stats;
     setup(2 * MB);
     start_stuck(&stuck, &givers[0]);
@@ -303,7 +313,8 @@ static void go_on(bool closes) {
     take(&t);
     ck_whole(&t);
     peer_server_stats(givers[1].server, &stats);
-    ck_assert_uint_eq(stats.bytes, content_n - MB / 2); /* from there on */
+    ck_assert_uint_eq(stats.bytes,
+                      peer_sealed_size(content_n - 8 * PEER_RECORD)); /* from there on */
     ck_assert_uint_eq(counted().failures, 1);
     end_stuck(&stuck);
     strbuf_fini(&t.got);
@@ -317,6 +328,30 @@ END_TEST
 
 START_TEST(where_one_becomes_slow_the_next_one_goes_on) {
     go_on(false);
+}
+END_TEST
+
+/* Somebody between the two changes a byte, or puts himself in the place of the one asked. */
+START_TEST(what_does_not_come_from_who_was_asked_is_dropped_and_another_one_goes_on) {
+    static const size_t at[] = {0, 3};
+    for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
+        struct taking t = {.own_fd = -1};
+        struct stuck stuck = {.records = 8, .tampers_at = at[i], .closes = true};
+        struct peer_server_stats stats;
+        setup(2 * MB);
+        start_stuck(&stuck, &givers[0]);
+        start_giver(1, 1 << 30);
+        put_blob(givers[1].fd, digest + 7, content, content_n);
+        order = "01";
+        take(&t);
+        ck_whole(&t);
+        peer_server_stats(givers[1].server, &stats);
+        ck_assert_uint_eq(stats.bytes, peer_sealed_size(content_n - at[i] * PEER_RECORD));
+        ck_assert_uint_eq(counted().distrusted, 1);
+        end_stuck(&stuck);
+        strbuf_fini(&t.got);
+        teardown();
+    }
 }
 END_TEST
 
@@ -493,9 +528,9 @@ START_TEST(strangers_get_nothing_but_a_status) {
               (range)),                                                                            \
      raw(request, &n))
     ck_assert_int_eq(ASK(digest, token, ""), 206);
-    ck_assert_uint_eq(n, 1000);
+    ck_assert_uint_eq(n, peer_sealed_size(1000));
     ck_assert_int_eq(ASK(digest, token, "Range: bytes=900-\r\n"), 206);
-    ck_assert_uint_eq(n, 100);
+    ck_assert_uint_eq(n, peer_sealed_size(100));
     ck_assert_int_eq(ASK(digest, token, "Range: bytes=1000-\r\n"), 416);
     ck_assert_int_eq(ASK(digest, foreign, ""), 403); /* of another blob */
     ck_assert_int_eq(ASK(digest, "", "Doubt: 1\r\n"), 403);
@@ -553,6 +588,7 @@ END_TEST
 RUN_TESTS("image/peers", a_blob_comes_from_a_cell_that_has_it,
           one_that_lies_is_found_out_and_another_one_is_asked,
           where_one_goes_away_the_next_one_goes_on, where_one_becomes_slow_the_next_one_goes_on,
+          what_does_not_come_from_who_was_asked_is_dropped_and_another_one_goes_on,
           ones_own_blob_is_used_first_and_dropped_when_it_is_wrong,
           what_is_here_is_used_only_with_leave, no_cell_is_asked_without_leave,
           without_anybody_who_has_it_it_fails_at_once, a_token_that_has_expired_is_asked_for_again,

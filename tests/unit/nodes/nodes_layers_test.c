@@ -140,6 +140,10 @@ START_TEST(a_cell_is_told_where_its_apps_layers_are_with_a_token_for_there) {
     ck_assert_int_eq(token_check(key, nonce, blob, token, strlen(token), 5000), 0);
     ck_assert_int_eq(token_check(key, nonce, blob, token, strlen(token), 5000 + 2 * TOKEN_TTL_MS),
                      -ESTALE);
+    uint8_t secret[TOKEN_SECRET_SIZE];
+    ck_assert_int_eq(token_secret(key, token, secret), 0);
+    ck_assert_uint_eq(places->places[0]->secret.len, sizeof secret);
+    ck_assert_mem_eq(places->places[0]->secret.data, secret, sizeof secret);
     ck_assert_int_eq(token_key(cell_report.identity.key, key), 0);
     ck_assert_int_eq(token_check(key, nonce, blob, token, strlen(token), 5000), -EACCES);
 
