@@ -73,9 +73,10 @@ static int parse_header(struct slice name, struct slice value, struct peer_ask *
             return 403;
         memcpy(ret->token, value.p, value.n);
     } else if (slice_eq_nocase(name, SLICE_LIT("Range"))) {
-        if (!take(&value, "bytes=") || value.n < 2 || value.p[value.n - 1] != '-' ||
+        if (ret->ranged || !take(&value, "bytes=") || value.n < 2 || value.p[value.n - 1] != '-' ||
             parse_u64_slice((struct slice){value.p, value.n - 1}, 0, INT64_MAX, &ret->from) < 0)
             return 416;
+        ret->ranged = true;
     } else if (slice_eq_nocase(name, SLICE_LIT("Doubt"))) {
         ret->doubt = true;
     } else if (slice_eq_nocase(name, SLICE_LIT("Content-Length")) ||

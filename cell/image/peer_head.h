@@ -27,7 +27,7 @@ struct peer_ask {
     uint8_t blob[TOKEN_BLOB_SIZE];
     char token[TOKEN_TEXT_SIZE]; /* "" for none */
     uint64_t from;
-    bool doubt;
+    bool ranged, doubt;
 };
 
 /* How long the head at the start of n bytes is, with its empty line; 0: it is not whole yet. */

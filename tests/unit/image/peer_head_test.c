@@ -69,6 +69,11 @@ START_TEST(what_is_no_request_for_a_blob_is_refused) {
         {GET "Range: bytes=1-,5-\r\n\r\n", 416},
         {GET "Range: bytes=99999999999999999999-\r\n\r\n", 416},
         {GET "Range: items=0-\r\n\r\n", 416},
+        {GET "Range: bytes=0-0,0-0\r\n\r\n", 416},
+        {GET "Range: bytes=5-4\r\n\r\n", 416},
+        {GET "Range: bytes=+5-\r\n\r\n", 416},
+        {GET "Range: bytes= 5-\r\n\r\n", 416},
+        {GET "Range: bytes=5-\r\nRange: bytes=9-\r\n\r\n", 416},
         {GET "Authorization: Basic abc\r\n\r\n", 403},
         {GET "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n", 403},
     };

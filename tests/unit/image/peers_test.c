@@ -492,6 +492,86 @@ END_TEST
 
 /* --- strangers --- */
 
+/* A connection that has asked for the blob; it reads nothing yet. */
+static int ask_for_it(void) {
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr = {htonl(INADDR_LOOPBACK)},
+                             .sin_port = htons(givers[0].port)};
+    char request[PEER_HEAD_MAX], token[TOKEN_TEXT_SIZE];
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    token_for(&givers[0], digest_bytes, token);
+    snprintf(request, sizeof request, "GET /layers/%s HTTP/1.1\r\nAuthorization: Bearer %s\r\n\r\n",
+             digest, token);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+    ck_assert_int_eq(send(fd, request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
+    return fd;
+}
+
+START_TEST(the_bandwidth_is_that_of_all_together) {
+    enum { TAKERS = 4 };
+    struct pollfd takers[TAKERS];
+    static char buf[256 * 1024];
+    size_t n[TAKERS] = {0}, whole, left = TAKERS;
+    setup(MB);
+    whole = peer_sealed_size(content_n);
+    start_giver(0, 4 * MB);
+    put_blob(givers[0].fd, digest + 7, content, content_n);
+    uint64_t begun = clock_mono_ms();
+    for (size_t i = 0; i < TAKERS; i++)
+        takers[i] = (struct pollfd){.fd = ask_for_it(), .events = POLLIN};
+    while (left > 0) {
+        ck_assert_int_gt(poll(takers, TAKERS, 5000), 0);
+        for (size_t i = 0; i < TAKERS; i++) {
+            if (!takers[i].revents)
+                continue;
+            ssize_t got = recv(takers[i].fd, buf, sizeof buf, 0);
+            n[i] += (size_t)MAX(got, 0);
+            if (got <= 0) {
+                ck_assert_uint_gt(n[i], whole); /* and a head */
+                close(takers[i].fd);
+                takers[i].fd = -1;
+                left--;
+            }
+        }
+    }
+    ck_assert_uint_ge(clock_mono_ms() - begun, 700); /* a burst is free */
+    teardown();
+}
+END_TEST
+
+START_TEST(who_finds_no_room_is_told_so_and_turns_to_another) {
+    int fds[PEER_TRANSFERS];
+    struct peer_server_stats stats = {0};
+    struct taking t = {.own_fd = -1};
+    setup(16 * MB); /* more than sockets hold */
+    for (size_t i = 0; i < 2; i++) {
+        start_giver(i, 1 << 30);
+        put_blob(givers[i].fd, digest + 7, content, content_n);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        fds[i] = ask_for_it();
+    for (uint64_t end = clock_mono_ms() + 15000; stats.giving < PEER_TRANSFERS;) {
+        ck_assert_uint_lt(clock_mono_ms(), end);
+        usleep(1000);
+        peer_server_stats(givers[0].server, &stats);
+    }
+    order = "01";
+    take(&t);
+    ck_whole(&t);
+    peer_server_stats(givers[0].server, &stats);
+    ck_assert_uint_eq(stats.busy, 1);
+    peer_server_stats(givers[1].server, &stats);
+    ck_assert_uint_eq(stats.given, 1);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        close(fds[i]);
+    order = "0";
+    take(&t); /* there is room again */
+    ck_whole(&t);
+    strbuf_fini(&t.got);
+    teardown();
+}
+END_TEST
+
 /* Sends `request` as it is; the status of the answer, -1 for none; what came with it in *body_n. */
 static int raw(const char *request, size_t *body_n) {
     struct sockaddr_in at = {.sin_family = AF_INET,
@@ -573,6 +653,8 @@ START_TEST(who_says_nothing_or_reads_nothing_is_let_go) {
     for (uint64_t end = clock_mono_ms() + 15000; stats.slow < PEER_CONNECTIONS;) {
         ck_assert_uint_lt(clock_mono_ms(), end);
         usleep(50000);
+        for (size_t i = 0; i < PEER_CONNECTIONS; i += 2)
+            send(fds[i], "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* a drop now and then is no more */
         peer_server_stats(givers[0].server, &stats);
     }
     order = "0";
@@ -592,5 +674,6 @@ RUN_TESTS("image/peers", a_blob_comes_from_a_cell_that_has_it,
           ones_own_blob_is_used_first_and_dropped_when_it_is_wrong,
           what_is_here_is_used_only_with_leave, no_cell_is_asked_without_leave,
           without_anybody_who_has_it_it_fails_at_once, a_token_that_has_expired_is_asked_for_again,
-          what_is_given_keeps_to_the_bandwidth, strangers_get_nothing_but_a_status,
+          what_is_given_keeps_to_the_bandwidth, the_bandwidth_is_that_of_all_together,
+          who_finds_no_room_is_told_so_and_turns_to_another, strangers_get_nothing_but_a_status,
           who_says_nothing_or_reads_nothing_is_let_go)
