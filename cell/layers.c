@@ -55,6 +55,7 @@ void agent_on_places(void *data, const uint8_t id[LAYER_ID_SIZE], const Berth__P
         snprintf(to->token, sizeof to->token, "%s", from->token);
         memcpy(to->secret, from->secret.data, sizeof to->secret);
         to->port = (uint16_t)from->port;
+        to->coming = from->coming;
         found.n++;
     }
     if (a->peers)
@@ -129,6 +130,7 @@ static int open_server(struct agent *a, struct error *err) {
         .port = a->giver.port,
         .rate = a->settings->peer_rate,
         .blobs_fd = image_store_blobs_fd(a->store),
+        .coming_fd = image_store_coming_fd(a->store),
         .peers = a->peers,
     };
     memcpy(config.nonce, a->giver.nonce, sizeof config.nonce);

@@ -24,6 +24,7 @@ struct fetch {
     /* The downloading thread's. */
     void *blob;
     int kept; /* the blob's own file; -1: none, or it could not be written */
+    char coming[2 * LAYER_ID_SIZE + 1]; /* its other name while it comes; "": none */
     /* The caller's. */
     EVP_MD_CTX *hash;
     uint64_t tar_bytes;
@@ -169,9 +170,16 @@ static struct repository_id whose(const struct fetch_order *o) {
 
 static void open_kept(struct fetch *f) {
     const struct fetch_order *o = f->order;
+    uint8_t digest[LAYER_ID_SIZE], id[LAYER_ID_SIZE];
     f->kept = o->blob_name ? openat(o->dirfd, o->blob_name,
                                     O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)
                            : -1;
+    if (f->kept < 0 || hex_decode(o->blob.digest + strlen("sha256:"), digest, sizeof digest) < 0)
+        return;
+    layer_id(digest, o->blob.of, id);
+    hex_encode(id, sizeof id, f->coming);
+    if (linkat(o->dirfd, o->blob_name, o->dirfd, f->coming, 0) < 0)
+        *f->coming = 0; /* another one that is abandoned has the name */
 }
 
 /* How much of it there is; nothing when it is not whole. */
@@ -179,6 +187,8 @@ static uint64_t close_kept(struct fetch *f, bool good) {
     struct stat st = {0};
     bool whole = good && f->kept >= 0 && fstat(f->kept, &st) == 0;
     close_fdp(&f->kept);
+    if (*f->coming)
+        unlinkat(f->order->dirfd, f->coming, 0);
     if (f->order->blob_name && !whole)
         unlinkat(f->order->dirfd, f->order->blob_name, 0);
     return whole ? (uint64_t)st.st_size : 0;

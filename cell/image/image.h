@@ -113,6 +113,8 @@ int image_store_keep(struct image_store *s, const struct image_keep *list, size_
 /* Another cell says that it got something else than this blob: it is verified. */
 void image_store_doubt(struct image_store *s, const char *hex);
 int image_store_blobs_fd(const struct image_store *s); /* of their directory; borrowed */
+/* Of the directory where blobs that are on their way have their id for a name. */
+int image_store_coming_fd(const struct image_store *s);
 
 struct image_store_stats {
     uint64_t layers, blobs, bytes, pulls, failures, pulled_bytes, refused, collected;

@@ -67,14 +67,29 @@ static int parse_path(struct slice line, struct peer_ask *ret) {
     return 0;
 }
 
+static int parse_ask_range(struct slice value, struct peer_ask *ret) {
+    const char *dash = memchr(value.p, '-', value.n);
+    uint64_t last;
+    if (!dash)
+        return -EPROTO;
+    struct slice from = {value.p, (size_t)(dash - value.p)}, to = {dash + 1, value.n - from.n - 1};
+    if (parse_u64_slice(from, 0, INT64_MAX, &ret->from) < 0)
+        return -EPROTO;
+    if (to.n == 0)
+        return 0;
+    if (parse_u64_slice(to, ret->from, INT64_MAX, &last) < 0)
+        return -EPROTO;
+    ret->size = last + 1;
+    return 0;
+}
+
 static int parse_header(struct slice name, struct slice value, struct peer_ask *ret) {
     if (slice_eq_nocase(name, SLICE_LIT("Authorization"))) {
         if (*ret->token || !take(&value, "Bearer ") || value.n >= sizeof ret->token)
             return 403;
         memcpy(ret->token, value.p, value.n);
     } else if (slice_eq_nocase(name, SLICE_LIT("Range"))) {
-        if (ret->ranged || !take(&value, "bytes=") || value.n < 2 || value.p[value.n - 1] != '-' ||
-            parse_u64_slice((struct slice){value.p, value.n - 1}, 0, INT64_MAX, &ret->from) < 0)
+        if (ret->ranged || !take(&value, "bytes=") || parse_ask_range(value, ret) < 0)
             return 416;
         ret->ranged = true;
     } else if (slice_eq_nocase(name, SLICE_LIT("Doubt"))) {
@@ -97,14 +112,14 @@ int peer_ask_parse(const char *head, size_t n, struct peer_ask *ret) {
     return r == 0 && !is_whole(rest) ? 400 : r;
 }
 
-size_t peer_ask_format(const struct peer_place *at, const char *hex, uint64_t from, bool doubt,
-                       char buf[static PEER_HEAD_MAX]) {
+size_t peer_ask_format(const struct peer_place *at, const char *hex, uint64_t from, uint64_t size,
+                       bool doubt, char buf[static PEER_HEAD_MAX]) {
     char name[64];
     peer_name(at, name);
     int n = snprintf(buf, PEER_HEAD_MAX,
                      PATH "%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"
-                          "Range: bytes=%" PRIu64 "-\r\n%s\r\n",
-                     hex, name, at->token, from, doubt ? "Doubt: 1\r\n" : "");
+                          "Range: bytes=%" PRIu64 "-%" PRIu64 "\r\n%s\r\n",
+                     hex, name, at->token, from, size - 1, doubt ? "Doubt: 1\r\n" : "");
     return (size_t)n;
 }
 

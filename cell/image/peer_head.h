@@ -2,9 +2,12 @@
  *
  *     GET /layers/sha256:<64 hex> HTTP/1.1       HTTP/1.1 206 Partial Content
  *     Authorization: Bearer <token>              Content-Length: 916
- *     Range: bytes=100-                          Content-Range: bytes 100-999/1000
+ *     Range: bytes=100-999                       Content-Range: bytes 100-999/1000
  *                                                Content-Encoding: berth-sealed
  *                                                Salt: <32 hex>
+ *
+ * What is asked for is all from a byte on; where that ends is said so that a blob can be given that
+ * is still on its way, whose path has its id (layer_id.h) instead of its digest.
  *
  * HTTP as it is, of which this much is understood: one request a connection, without a body. The
  * answer's body is sealed (peer_seal.h); the range is of the blob, the length of the body. Who
@@ -26,7 +29,7 @@ struct peer_ask {
     char hex[2 * TOKEN_BLOB_SIZE + 1];
     uint8_t blob[TOKEN_BLOB_SIZE];
     char token[TOKEN_TEXT_SIZE]; /* "" for none */
-    uint64_t from;
+    uint64_t from, size;         /* of the whole; 0: not said */
     bool ranged, doubt;
 };
 
@@ -36,8 +39,8 @@ size_t peer_head_end(const char *p, size_t n);
 /* A whole head, from anywhere. 0, or the HTTP status to refuse it with. */
 int peer_ask_parse(const char *head, size_t n, struct peer_ask *ret);
 /* The request for it at this place, or the doubt about it there. Bytes written to buf. */
-size_t peer_ask_format(const struct peer_place *at, const char *hex, uint64_t from, bool doubt,
-                       char buf[static PEER_HEAD_MAX]);
+size_t peer_ask_format(const struct peer_place *at, const char *hex, uint64_t from, uint64_t size,
+                       bool doubt, char buf[static PEER_HEAD_MAX]);
 
 struct peer_answer {
     unsigned status;

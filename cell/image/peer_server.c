@@ -3,6 +3,9 @@
  *     accepted -> ASKING -> (checked) -> ANSWERING -> GIVING -> closed
  *                                            `-- a refusal ends here
  *
+ * A blob that is still on its way is given as it grows; when its file loses its last name it came
+ * to nothing.
+ *
  * One loop on one thread, which seals what it gives; a disk that is slow stops nobody but the
  * others who are given to. The bandwidth is a budget that a tick refills; who finds it empty waits
  * for the tick in a row. */
@@ -41,6 +44,7 @@ struct conn {
     struct peer_server *s;
     enum state state;
     int fd, file; /* owned; file -1: none */
+    bool coming;  /* the file grows */
     struct event *ev;
     char head[PEER_HEAD_MAX]; /* the request, then the answer */
     size_t head_n, head_at;
@@ -131,10 +135,14 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
 
 /* --- giving --- */
 
-/* The next record, from the file. <0: it is shorter than it was, or cannot be read. */
+/* The next record, from the file. -EAGAIN: it is still on its way. -EIO: it is shorter than it was,
+ * comes no more, or cannot be read. */
 static int fill(struct conn *c) {
     size_t n = (size_t)MIN(c->file_left, (uint64_t)PEER_RECORD);
+    struct stat st;
     ssize_t got = pread(c->file, c->record, n, c->at);
+    if (c->coming && got >= 0 && got < (ssize_t)n)
+        return fstat(c->file, &st) == 0 && st.st_nlink > 0 ? -EAGAIN : -EIO;
     if (got != (ssize_t)n || peer_seal(&c->seal, c->record, n) < 0)
         return -EIO;
     c->at += got;
@@ -144,12 +152,14 @@ static int fill(struct conn *c) {
     return 0;
 }
 
-/* As much as there is budget for and the socket takes. False: it is over. */
-static bool give_some(struct conn *c) {
+/* As much as there is, there is budget for, and the socket takes. 0: it is over; >0: it takes more;
+ * -EAGAIN: there is none. */
+static int give_some(struct conn *c) {
     struct peer_server *s = c->s;
     for (size_t most = CHUNK; c->left > 0 && most > 0 && s->budget > 0;) {
-        if (c->record_at == c->record_n && fill(c) < 0)
-            return false;
+        int r = c->record_at == c->record_n ? fill(c) : 0;
+        if (r < 0)
+            return r == -EAGAIN ? r : 0;
         size_t n = MIN(c->record_n - c->record_at, MIN(most, (size_t)s->budget));
         ssize_t sent = send(c->fd, c->record + c->record_at, n, MSG_NOSIGNAL);
         if (sent < 0)
@@ -161,18 +171,19 @@ static bool give_some(struct conn *c) {
         s->stats.bytes += (uint64_t)sent;
     }
     s->stats.given += c->left == 0;
-    return c->left > 0;
+    return c->left > 0 ? s->budget > 0 ? 1 : -EAGAIN : 0;
 }
 
 static void step_give(struct conn *c) {
     struct peer_server *s = c->s;
     refill(s);
-    if (s->budget <= 0)
-        wait_in_row(c);
-    else if (give_some(c))
+    int r = s->budget > 0 ? give_some(c) : -EAGAIN;
+    if (r == 0)
+        conn_free(c);
+    else if (r > 0)
         want(c, EV_WRITE);
     else
-        conn_free(c);
+        wait_in_row(c);
 }
 
 static void step_answer(struct conn *c) {
@@ -207,6 +218,10 @@ static int prepare(struct conn *c, const struct peer_ask *ask, uint8_t salt[PEER
     return r;
 }
 
+static int open_blob(int dirfd, const char *hex) {
+    return openat(dirfd, hex, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+}
+
 /* 206, or what it is refused with. Whether it has the blob is nobody's business without a token. */
 static int check(struct conn *c, const struct peer_ask *ask, uint8_t salt[PEER_SALT_SIZE],
                  uint64_t *ret_size) {
@@ -221,12 +236,14 @@ static int check(struct conn *c, const struct peer_ask *ask, uint8_t salt[PEER_S
         return 404;
     if (s->stats.giving >= PEER_TRANSFERS)
         return 503;
-    _cleanup_(close_fdp) int file =
-        openat(s->config.blobs_fd, ask->hex, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    _cleanup_(close_fdp) int file = open_blob(s->config.blobs_fd, ask->hex);
+    c->coming = file < 0 && ask->size > 0;
+    if (c->coming)
+        file = open_blob(s->config.coming_fd, ask->hex);
     if (file < 0 || fstat(file, &st) < 0 || !S_ISREG(st.st_mode))
         return 404;
-    *ret_size = (uint64_t)st.st_size;
-    if (ask->from >= *ret_size)
+    *ret_size = c->coming ? ask->size : (uint64_t)st.st_size;
+    if (ask->from >= *ret_size || (ask->size > 0 && ask->size != *ret_size))
         return 416;
     if (prepare(c, ask, salt) < 0)
         return 503;

@@ -26,6 +26,7 @@ struct peer_server_config {
     uint64_t rate;                   /* bytes a second of all transfers */
     unsigned ask_ms;                 /* for a request to come; 0: PEER_ASK_MS */
     int blobs_fd;                    /* the directory of blobs, by their hex digits; borrowed */
+    int coming_fd;                   /* of those on their way, by their ids; borrowed; -1: none */
     uint8_t key[BUS_KEY_SIZE];       /* of tokens */
     uint8_t nonce[TOKEN_NONCE_SIZE]; /* of this run */
     struct peers *peers;             /* who is told of doubts; borrowed; NULL: nobody */

@@ -2,8 +2,11 @@
  *
  *     own file -> peers, as the controller names them -> registry -> peers again, if it may help
  *
- * The own file and peers only where it is known that the app may have the blob (layer_id.h): it is
- * the registry that tells so the first time, by giving all of it.
+ * A cell that is fetching it from the registry just now is followed: the bytes come at its pace,
+ * and the registry sends them once.
+ *
+ * The own file and other peers only where it is known that the app may have the blob (layer_id.h):
+ * it is the registry that tells so the first time, by giving all of it.
  *
  * Each goes on where the one before stopped, and the digest is of all that was handed out, whoever
  * it came from. Peers come before the registry: they are nearer, cost nothing and are not limited,
@@ -53,6 +56,7 @@ struct reading {
     size_t place; /* of those */
     unsigned rounds;
     bool may_pass;              /* a peer failed in a way that it may not fail in again */
+    bool missed, missed_before; /* one that was fetching it has just done so, or failed */
     struct error registry_says; /* it failed so; code 0: it was not asked */
     struct error peer_says;
 };
@@ -88,18 +92,26 @@ static void note_peer(struct layer_trail *t, const struct peer_place *at) {
 }
 
 static int open_peer(struct reading *r, const struct peer_place *at) {
+    struct layer_trail *trail = r->what->trail;
+    char id[2 * LAYER_ID_SIZE + 1];
     peer_name(at, r->peer);
-    if (!peers_trusts(r->peers, r->peer) || r->what->trail->peer_count == TRAIL_PEERS)
+    if (!peers_trusts(r->peers, r->peer) || trail->peer_count == TRAIL_PEERS ||
+        (at->coming ? trail->follow_none : !r->leave))
         return -EPERM;
-    int code = peer_stream_open(&r->stream, at, r->hex, r->received, r->what->size, r->stop,
-                                &r->peer_says);
+    hex_encode(r->id, sizeof r->id, id);
+    int code = peer_stream_open(&r->stream, at, at->coming ? id : r->hex, r->received,
+                                r->what->size, r->stop, &r->peer_says);
     if (code < 0) {
         r->counted.failures++;
         r->may_pass |= code == -EBUSY || code == -EACCES || code == -ETIMEDOUT;
+        r->missed |= code == -ENOENT && at->coming;
         return code;
     }
     r->stream.slow_ms = peers_config(r->peers)->slow_ms;
-    note_peer(r->what->trail, at);
+    if (at->coming)
+        trail->followed = true;
+    else
+        note_peer(trail, at);
     r->others_gave = true;
     r->from = FROM_PEER;
     return 0;
@@ -145,6 +157,7 @@ static int give_up(struct reading *r, struct error *err) {
 }
 
 static int next_source(struct reading *r, struct error *err) {
+    int code;
     while (true) {
         if (*r->stop)
             return canceled(err);
@@ -156,16 +169,23 @@ static int next_source(struct reading *r, struct error *err) {
                 return 0;
             continue;
         }
-        while (r->leave && r->place < r->found.n)
+        while (r->place < r->found.n)
             if (open_peer(r, &r->found.places[r->place++]) == 0)
                 return 0;
+        if (r->missed && !r->missed_before) {
+            r->missed_before = true;
+            r->located = false;
+            if ((code = nap(r, LOOK_MS, err)) < 0)
+                return code;
+            continue;
+        }
         if (*r->stop)
             return canceled(err);
         if (!r->registry_says.code && open_registry(r) == 0)
             return 0;
         if (!r->may_pass || ++r->rounds >= ROUNDS)
             return give_up(r, err);
-        int code = nap(r, (uint64_t)PAUSE_MS << (r->rounds - 1), err);
+        code = nap(r, (uint64_t)PAUSE_MS << (r->rounds - 1), err);
         if (code < 0)
             return code;
         r->located = r->may_pass = false;
@@ -238,11 +258,13 @@ static int verify(struct reading *r, struct error *err) {
         return error_set(err, -EIO, "cannot compute a digest");
     hex_encode(digest, sizeof r->digest, hex);
     if (!str_eq(hex, r->hex))
-        return error_set(
-            err, -EBADMSG, "%s sent something else than the layer: its digest is sha256:%s, not %s",
-            r->what->trail->peer_count ? "another cell" : "the registry", hex, r->what->digest);
+        return error_set(err, -EBADMSG,
+                         "%s sent something else than the layer: its digest is sha256:%s, not %s",
+                         r->others_gave ? "another cell" : "the registry", hex, r->what->digest);
     r->verified = true;
-    r->what->trail->leave = r->others_gave ? r->leave : LEAVE_NONE;
+    r->what->trail->leave = !r->others_gave            ? LEAVE_NONE
+                            : r->what->trail->followed ? MAX(r->leave, LEAVE_REPOSITORY)
+                                                       : r->leave;
     if (r->from == FROM_PEER)
         r->counted.blobs++;
     return 0;
@@ -300,7 +322,7 @@ static int open_blob(void *data, const struct layer_blob *what, const volatile b
 
 static bool blame(void *data, const struct layer_blob *what) {
     struct layer_trail *trail = what->trail;
-    bool somebody = trail->peer_count > 0 || (trail->own && !trail->own_is_bad);
+    bool somebody = trail->peer_count > 0 || trail->followed || (trail->own && !trail->own_is_bad);
     for (unsigned i = 0; i < trail->peer_count; i++) {
         char name[64];
         peer_name(&trail->peers[i], name);
@@ -309,6 +331,8 @@ static bool blame(void *data, const struct layer_blob *what) {
     }
     mem_wipe(trail->peers, sizeof trail->peers);
     trail->own_is_bad |= trail->own;
+    trail->follow_none |= trail->followed;
+    trail->followed = false;
     trail->own = false;
     trail->peer_count = 0;
     return somebody;

@@ -75,8 +75,8 @@ static int connect_to(struct peer_stream *s, const struct peer_place *at, struct
 
 /* A request fits the buffer of a new socket. */
 static int ask(struct peer_stream *s, const struct peer_place *at, const char *hex, uint64_t from,
-               bool doubt, struct error *err) {
-    size_t n = peer_ask_format(at, hex, from, doubt, s->head);
+               uint64_t size, bool doubt, struct error *err) {
+    size_t n = peer_ask_format(at, hex, from, size, doubt, s->head);
     ssize_t sent = send(s->fd, s->head, n, MSG_NOSIGNAL);
     mem_wipe(s->head, n);
     return sent == (ssize_t)n ? 0 : failed(sent < 0 ? -errno : -EIO, "asking a cell", err);
@@ -141,7 +141,7 @@ int peer_stream_open(struct peer_stream *s, const struct peer_place *at, const c
                               .slow_ms = PEERS_SLOW_MS,
                               .left = size - from,
                               .coming = size - from};
-    if ((r = connect_to(s, at, err)) < 0 || (r = ask(s, at, hex, from, false, err)) < 0 ||
+    if ((r = connect_to(s, at, err)) < 0 || (r = ask(s, at, hex, from, size, false, err)) < 0 ||
         (r = read_answer(s, &answer, err)) < 0 || (r = judge(&answer, from, size, err)) < 0 ||
         (r = begin(s, at, &answer, err)) < 0)
         peer_stream_close(s);
@@ -219,7 +219,7 @@ void peer_stream_doubt(const struct peer_place *at, const char *hex) {
     struct peer_stream s = {.fd = -1, .stop = &never};
     struct peer_answer answer;
     struct error ignored;
-    if (connect_to(&s, at, &ignored) == 0 && ask(&s, at, hex, 0, true, &ignored) == 0)
+    if (connect_to(&s, at, &ignored) == 0 && ask(&s, at, hex, 0, 1, true, &ignored) == 0)
         read_answer(&s, &answer, &ignored);
     peer_stream_close(&s);
 }

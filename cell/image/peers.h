@@ -31,6 +31,7 @@ struct peer_place {
     uint16_t port;
     char token[TOKEN_TEXT_SIZE];
     uint8_t secret[TOKEN_SECRET_SIZE]; /* of the token */
+    bool coming;                       /* it is on its way there from its registry */
 };
 
 /* May it be had without its registry being asked? By whom: common/registry/layer_id.h. */

@@ -23,6 +23,8 @@ struct layer_trail {
     bool own_is_bad; /* it was wrong: not to be used again */
     unsigned peer_count;
     struct peer_place peers[TRAIL_PEERS]; /* those that did */
+    bool followed;                        /* a cell that was fetching it itself did ... */
+    bool follow_none; /* ... and it was wrong: its registry may be to blame, or that cell */
     /* Who may have it, by what others told; NONE: all of it came from the registry, which looked at
      * the password if it wants one. */
     enum peer_leave leave;

@@ -4,6 +4,7 @@
  *     DIR/layers/<hex>  complete layers
  *     DIR/blobs/<hex>   blobs that they were made of, for other cells
  *     DIR/tmp/<random>  layers being unpacked or removed; what is found here at start is removed
+ *     DIR/tmp/<id>      blobs on their way from a registry, for cells that follow (layer_id.h)
  *
  * A layer's directory carries the extended attribute trusted.berth.layer, "1 DISK TAR ENTRIES
  * BOOT": its sizes, and the boot id of the kernel that wrote it, or "-" once everything of it was
@@ -482,6 +483,10 @@ void image_store_set_ops(struct image_store *s, const struct image_store_ops *op
 
 int image_store_blobs_fd(const struct image_store *s) {
     return s->kind_fds[IMAGE_BLOB];
+}
+
+int image_store_coming_fd(const struct image_store *s) {
+    return s->tmp_fd;
 }
 
 /* A directory that only we may enter: what lies in it has set-id bits. */

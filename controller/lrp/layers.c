@@ -256,6 +256,7 @@ static int hold(struct lrp *l, struct cell *c, enum layer_kind kind, const uint8
     if (!layer)
         return -ENOMEM;
     if (ptrset_add(&c->holds, layer) >= 0) {
+        layer->fetcher = NULL;
         if (ptrset_add(&layer->holders, c) >= 0)
             return c->in_holdings && ptrset_add(&c->fresh, layer) < 0 ? -ENOMEM : 0;
         ptrset_remove(&c->holds, layer);
@@ -308,6 +309,8 @@ int lrp_cell_holds(struct lrp *l, const char *cell_id, const struct lrp_holdings
 
 void layers_forget_cell(struct lrp *l, struct cell *c) {
     keep_forget_cell(l, c);
+    for (struct layer *layer = l->layers; layer; layer = layer->hh.next)
+        layer->fetcher = layer->fetcher == c ? NULL : layer->fetcher;
     while (c->holds.n > 0)
         let_go(l, c, c->holds.v[c->holds.n - 1]);
     ptrset_fini(&c->holds);
@@ -346,6 +349,10 @@ static const struct image_layer *has_business(struct lrp *l, const struct cell *
     return NULL;
 }
 
+static bool gives(const struct cell *c) {
+    return c->present && !c->suspect && c->gives;
+}
+
 /* Those of the asker's zone first. */
 static size_t list_givers(struct lrp *l, const struct cell *asker, const struct ptrset *holders,
                           const char **ids, size_t n, size_t max) {
@@ -353,17 +360,28 @@ static size_t list_givers(struct lrp *l, const struct cell *asker, const struct 
     for (int own_zone = 1; own_zone >= 0; own_zone--)
         for (uint32_t i = 0; i < count && n < max; i++) {
             const struct cell *c = holders->v[(start + i) % count];
-            if (c != asker && c->present && !c->suspect && c->gives &&
-                (c->zone == asker->zone) == own_zone)
+            if (c != asker && gives(c) && (c->zone == asker->zone) == own_zone)
                 ids[n++] = c->id;
         }
     return n;
 }
 
+/* The first of many that want what nobody has asks the registry; the others get it from there while
+ * it comes. */
+static void follow(struct lrp *l, struct cell *asker, struct layer *blob, struct lrp_located *ret) {
+    struct cell *c = blob->fetcher;
+    if (!c || c == asker || !gives(c) || !has_business(l, c, blob)) {
+        blob->fetcher = asker;
+        return;
+    }
+    ret->coming = true;
+    ret->ids[ret->n++] = c->id;
+}
+
 void lrp_locate(struct lrp *l, const char *cell_id, const uint8_t id[LAYER_ID_SIZE],
                 struct lrp_located *ret) {
-    const struct cell *asker = cell_find(l, cell_id);
-    const struct layer *blob = layer_find(l, LAYER_BLOB, id);
+    struct cell *asker = cell_find(l, cell_id);
+    struct layer *blob = layer_find(l, LAYER_BLOB, id);
     const struct image_layer *found = asker && blob ? has_business(l, asker, blob) : NULL;
     *ret = (struct lrp_located){0};
     if (!found)
@@ -373,4 +391,6 @@ void lrp_locate(struct lrp *l, const char *cell_id, const uint8_t id[LAYER_ID_SI
     ret->leave = open->n ? LRP_LEAVE_ALL : blob->holders.n ? LRP_LEAVE_REPOSITORY : LRP_LEAVE_NONE;
     ret->n = list_givers(l, asker, &blob->holders, ret->ids, ret->n, LRP_GIVERS);
     ret->n = list_givers(l, asker, open, ret->ids, ret->n, LRP_GIVERS);
+    if (ret->leave == LRP_LEAVE_NONE)
+        follow(l, asker, blob, ret);
 }

@@ -46,7 +46,8 @@ struct layer {                     /* while an image has it or a cell holds it *
     uint8_t key[1 + LAYER_DIGEST]; /* kind and id */
     uint32_t refs;                 /* of images */
     struct ptrset holders;         /* cells */
-    UT_hash_handle hh;             /* lrp.layers */
+    struct cell *fetcher; /* of a blob that nobody has: asks its registry; NULL: nobody does */
+    UT_hash_handle hh;    /* lrp.layers */
 };
 
 struct keeper {

@@ -224,9 +224,11 @@ struct lrp_located {
     } leave;
     const char *ids[LRP_GIVERS]; /* of cells that can give it, borrowed; those of its zone first */
     size_t n;
+    bool
+        coming; /* no cell has it: the one that is told is fetching it from the registry just now */
 };
 /* `id` is of a blob and the repository of an image that the asker is to run or to keep: else there
- * is no leave and nobody to give it. */
+ * is no leave and nobody to give it. Who asks first for what nobody has is who fetches it. */
 void lrp_locate(struct lrp *l, const char *cell_id, const uint8_t id[32], struct lrp_located *ret);
 /* The blobs that this cell must keep so that each wanted image is whole on two cells. The version
  * says what is in the list, which is in its set (lrp_cell_changes) as far as a newer version of the

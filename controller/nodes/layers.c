@@ -97,7 +97,7 @@ static void find(struct node *asker, ProtobufCBinaryData blob, uint64_t now_ms,
         if (!at || at->giver.port == 0)
             continue;
         struct token token = {.expires_ms = now_ms + at->giver.ahead_ms + TOKEN_TTL_MS};
-        memcpy(token.blob, found.digest, sizeof token.blob);
+        memcpy(token.blob, found.coming ? blob.data : found.digest, sizeof token.blob);
         memcpy(token.asker, asker->peer->id, sizeof token.asker);
         if (token_make(at->giver.key, at->giver.nonce, &token, to->token) < 0 ||
             token_secret(at->giver.key, to->token, to->secret) < 0)
@@ -106,6 +106,7 @@ static void find(struct node *asker, ProtobufCBinaryData blob, uint64_t now_ms,
         to->msg.address = (char *)at->giver.address;
         to->msg.port = at->giver.port;
         to->msg.token = to->token;
+        to->msg.coming = found.coming;
         to->msg.secret = (ProtobufCBinaryData){sizeof to->secret, to->secret};
         ret->list[ret->msg.n_places++] = &to->msg;
         asker->nodes->places_told++;

@@ -186,7 +186,8 @@ static int give(struct puller *p, struct error *err) {
     struct peer_server_config config = {.address = "127.0.0.1",
                                         .port = p->give_port,
                                         .rate = 1ull << 40,
-                                        .blobs_fd = image_store_blobs_fd(p->store)};
+                                        .blobs_fd = image_store_blobs_fd(p->store),
+                                        .coming_fd = -1};
     _cleanup_(peer_server_freep) struct peer_server *server = NULL;
     char end;
     memcpy(config.key, token_key_of_all, sizeof config.key);

@@ -18,13 +18,14 @@ START_TEST(a_request_comes_through_as_it_was_meant) {
     struct peer_ask ask;
     char buf[PEER_HEAD_MAX];
     memset(at.token, 'a', sizeof at.token - 1);
-    size_t n = peer_ask_format(&at, HEX, 1234567890123, true, buf);
+    size_t n = peer_ask_format(&at, HEX, 1234567890123, 1234567890124, true, buf);
     ck_assert_uint_eq(peer_head_end(buf, n), n);
     ck_assert_int_eq(peer_ask_parse(buf, n, &ask), 0);
     ck_assert_str_eq(ask.hex, HEX);
     ck_assert_uint_eq(ask.blob[1], 0x11);
     ck_assert_str_eq(ask.token, at.token);
     ck_assert_uint_eq(ask.from, 1234567890123);
+    ck_assert_uint_eq(ask.size, 1234567890124);
     ck_assert(ask.doubt);
     ck_assert_ptr_nonnull(strstr(buf, "\r\nHost: 10.0.0.7:7420\r\n"));
 }
@@ -63,7 +64,11 @@ START_TEST(what_is_no_request_for_a_blob_is_refused) {
         {GET "Content-Length: 5\r\n\r\n", 400},
         {GET "Transfer-Encoding: chunked\r\n\r\n", 400},
         {GET "\r\nmore", 400},
-        {GET "Range: bytes=0-5\r\n\r\n", 416},
+        {GET "Range: bytes=0-5\r\n\r\n", 0},
+        {GET "Range: bytes=5-5\r\n\r\n", 0},
+        {GET "Range: bytes=0-9223372036854775808\r\n\r\n", 416},
+        {GET "Range: bytes=0-5-\r\n\r\n", 416},
+        {GET "Range: bytes=5\r\n\r\n", 416},
         {GET "Range: bytes=-5\r\n\r\n", 416},
         {GET "Range: bytes=-\r\n\r\n", 416},
         {GET "Range: bytes=1-,5-\r\n\r\n", 416},

@@ -31,7 +31,8 @@ static uint8_t key[BUS_KEY_SIZE] = "key", nonce[TOKEN_NONCE_SIZE] = "nonce";
 
 static struct giver {
     struct peer_server *server;
-    int fd; /* of its directory */
+    int fd, coming_fd; /* its directories: of blobs, and of those it is fetching */
+    bool coming;       /* it is fetching the blob itself */
     uint16_t port;
     uint64_t expires_ms; /* of tokens for it; 0: as long as they are */
 } givers[SERVERS];
@@ -61,8 +62,14 @@ static void start_giver(size_t i, uint64_t rate) {
     snprintf(path, sizeof path, "%s/%zu", dir, i);
     ck_assert_int_eq(mkdir(path, 0700), 0);
     g->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct peer_server_config config = {
-        .address = "127.0.0.1", .rate = rate, .ask_ms = 500, .blobs_fd = g->fd, .peers = peers};
+    ck_assert_int_eq(mkdirat(g->fd, "coming", 0700), 0);
+    g->coming_fd = openat(g->fd, "coming", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct peer_server_config config = {.address = "127.0.0.1",
+                                        .rate = rate,
+                                        .ask_ms = 500,
+                                        .blobs_fd = g->fd,
+                                        .coming_fd = g->coming_fd,
+                                        .peers = peers};
     memcpy(config.key, key, sizeof key);
     memcpy(config.nonce, nonce, sizeof nonce);
     for (int k = 0; k < 20 && !g->server; k++) {
@@ -93,11 +100,19 @@ static void on_ask(void *data, const uint8_t id[LAYER_ID_SIZE]) {
         struct peer_place *to = &found.places[found.n++];
         strcpy(to->address, "127.0.0.1");
         to->port = g->port;
-        token_for(g, digest_bytes, to->token);
+        to->coming = g->coming;
+        token_for(g, g->coming ? id : digest_bytes, to->token);
         ck_assert_int_eq(token_secret(key, to->token, to->secret), 0);
     }
     asked++;
     peers_located(peers, id, &found);
+}
+
+/* As a fetch does it: under the blob's id, and growing. */
+static void coming_name(char hex[2 * LAYER_ID_SIZE + 1]) {
+    uint8_t id[LAYER_ID_SIZE];
+    layer_id(digest_bytes, &of, id);
+    hex_encode(id, sizeof id, hex);
 }
 
 static unsigned doubted;
@@ -131,6 +146,8 @@ static void teardown(void) {
         peer_server_free(givers[i].server);
         if (givers[i].fd > 0)
             close(givers[i].fd);
+        if (givers[i].coming_fd > 0)
+            close(givers[i].coming_fd);
     }
     peers_free(peers);
     event_base_free(loop);
@@ -328,6 +345,111 @@ END_TEST
 
 START_TEST(where_one_becomes_slow_the_next_one_goes_on) {
     go_on(false);
+}
+END_TEST
+
+/* --- one that is fetching it itself --- */
+
+struct fetcher {
+    int dirfd;
+    size_t until; /* then it goes on without, its file having no name any more */
+    size_t wrong; /* this byte */
+    pthread_t thread;
+};
+
+static void *fetcher_main(void *arg) {
+    struct fetcher *f = arg;
+    char name[2 * LAYER_ID_SIZE + 1];
+    coming_name(name);
+    int fd = openat(f->dirfd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    for (size_t at = 0, n; at < f->until; at += n) {
+        n = MIN((size_t)100000, f->until - at);
+        if (write(fd, content + at, n) != (ssize_t)n ||
+            (f->wrong - at < n && pwrite(fd, "?", 1, (off_t)f->wrong) != 1))
+            break;
+        usleep(1000);
+    }
+    if (f->until < content_n)
+        unlinkat(f->dirfd, name, 0);
+    close(fd);
+    return NULL;
+}
+
+static void start_fetcher(struct fetcher *f, struct giver *g) {
+    char name[2 * LAYER_ID_SIZE + 1];
+    f->dirfd = g->coming_fd;
+    g->coming = true;
+    coming_name(name);
+    put_blob(f->dirfd, name, "", 0);
+    ck_assert_int_eq(pthread_create(&f->thread, NULL, fetcher_main, f), 0);
+}
+
+START_TEST(a_blob_is_followed_while_another_cell_fetches_it) {
+    struct taking t = {.own_fd = -1};
+    struct fetcher f = {.until = 2 * MB + 17, .wrong = SIZE_MAX};
+    setup(2 * MB + 17);
+    start_giver(0, 1 << 30);
+    leave = LEAVE_NONE; /* its registry shows it just now */
+    order = "0";
+    start_fetcher(&f, &givers[0]);
+    take(&t);
+    ck_whole(&t);
+    ck_assert_int_eq(t.trail.leave, LEAVE_REPOSITORY);
+    pthread_join(f.thread, NULL);
+    strbuf_fini(&t.got);
+    teardown();
+}
+END_TEST
+
+START_TEST(where_that_comes_to_nothing_another_one_goes_on) {
+    struct taking t = {.own_fd = -1};
+    struct fetcher f = {.until = MB, .wrong = SIZE_MAX};
+    setup(2 * MB);
+    start_giver(0, 1 << 30);
+    start_giver(1, 1 << 30);
+    put_blob(givers[1].fd, digest + 7, content, content_n);
+    order = "01";
+    start_fetcher(&f, &givers[0]);
+    take(&t);
+    ck_whole(&t);
+    ck_assert_uint_eq(counted().failures, 1);
+    pthread_join(f.thread, NULL);
+    strbuf_fini(&t.got);
+    teardown();
+}
+END_TEST
+
+/* What an image's own registry sends wrong is no fault of the cell that passes it on. */
+START_TEST(who_is_followed_to_wrong_bytes_is_not_blamed_and_not_followed_again) {
+    struct taking t = {.own_fd = -1};
+    struct fetcher f = {.until = MB, .wrong = 1000};
+    setup(MB);
+    start_giver(0, 1 << 30);
+    leave = LEAVE_NONE;
+    order = "0";
+    start_fetcher(&f, &givers[0]);
+    take(&t);
+    ck_assert_int_eq(t.code, -EHOSTUNREACH); /* the registry is asked, of which there is none */
+    ck_assert_uint_eq(counted().distrusted + doubted, 0);
+    pthread_join(f.thread, NULL);
+    strbuf_fini(&t.got);
+    teardown();
+}
+END_TEST
+
+/* Fetched it, and has not told so yet. */
+START_TEST(who_comes_a_moment_late_asks_again) {
+    struct taking t = {.own_fd = -1};
+    setup(MB);
+    start_giver(0, 1 << 30);
+    givers[0].coming = true;
+    leave = LEAVE_NONE;
+    order = "0";
+    take(&t);
+    ck_assert_int_eq(t.code, -EHOSTUNREACH);
+    ck_assert_uint_eq(asked, 2);
+    strbuf_fini(&t.got);
+    teardown();
 }
 END_TEST
 
@@ -671,6 +793,10 @@ RUN_TESTS("image/peers", a_blob_comes_from_a_cell_that_has_it,
           one_that_lies_is_found_out_and_another_one_is_asked,
           where_one_goes_away_the_next_one_goes_on, where_one_becomes_slow_the_next_one_goes_on,
           what_does_not_come_from_who_was_asked_is_dropped_and_another_one_goes_on,
+          a_blob_is_followed_while_another_cell_fetches_it,
+          where_that_comes_to_nothing_another_one_goes_on,
+          who_is_followed_to_wrong_bytes_is_not_blamed_and_not_followed_again,
+          who_comes_a_moment_late_asks_again,
           ones_own_blob_is_used_first_and_dropped_when_it_is_wrong,
           what_is_here_is_used_only_with_leave, no_cell_is_asked_without_leave,
           without_anybody_who_has_it_it_fails_at_once, a_token_that_has_expired_is_asked_for_again,

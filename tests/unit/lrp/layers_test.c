@@ -222,7 +222,8 @@ static void id_in(const char *repository, char layer, uint8_t ret[32]) {
 }
 
 /* What this cell hears that asks for it for this repository: "c1c2" give it, in order; "!" at the
- * end where it is everybody's, "." where it is the repository's. */
+ * end where it is everybody's, "." where it is the repository's; "after c1": that one fetches it.
+ */
 static const char *located_of(const char *repository, size_t asker, char layer) {
     static const char *const leaves[] = {"", ".", "!"};
     static char text[64];
@@ -232,7 +233,7 @@ static const char *located_of(const char *repository, size_t asker, char layer) 
     digest(bytes, (uint8_t)layer);
     lrp_locate(lrp, id_of(asker), id, &found);
     ck_assert(found.n == 0 || memcmp(found.digest, bytes, 32) == 0);
-    text[0] = 0;
+    strcpy(text, found.coming ? "after " : "");
     for (size_t i = 0; i < found.n; i++)
         strcat(text, found.ids[i]);
     strcat(text, leaves[found.leave]);
@@ -375,6 +376,34 @@ static unsigned keepers(const char *layers) {
             bits |= BIT(i);
     return bits;
 }
+
+START_TEST(the_first_that_asks_fetches_what_nobody_has_and_the_others_follow) {
+    start(1);
+    for (size_t i = 0; i < 3; i++)
+        join(i, "z1", 1000);
+    for (size_t i = 0; i < 3; i++)
+        say(i, true, true, "", "", "");
+    desire("p", "ab", 3); /* one a cell */
+    pass(1, 0);
+    ck_assert_str_eq(located_of("repo", 1, 'a'), "");
+    ck_assert_str_eq(located_of("repo", 0, 'a'), "after c1");
+    ck_assert_str_eq(located_of("repo", 2, 'a'), "after c1");
+    ck_assert_str_eq(located_of("repo", 1, 'a'), ""); /* not itself */
+    ck_assert_str_eq(located_of("repo", 2, 'b'), ""); /* each layer another one */
+    ck_assert_str_eq(located_of("repo", 1, 'b'), "after c2");
+    say_of("repo", 1, "a", "a");
+    ck_assert_str_eq(located_of("repo", 0, 'a'), "c1.");
+    say(1, true, true, "", "", ""); /* it is gone again */
+    ck_assert_str_eq(located_of("repo", 0, 'a'), "");
+    ck_assert_str_eq(located_of("repo", 1, 'a'), "after c0");
+    pass(20, BIT(0)); /* it dies */
+    ck_assert_str_eq(located_of("repo", 1, 'a'), "");
+    ck_assert_str_eq(located_of("repo", 2, 'a'), "after c1");
+    say(1, true, false, "", "", ""); /* gives nothing any more */
+    ck_assert_str_eq(located_of("repo", 2, 'a'), "");
+    lrp_free(lrp);
+}
+END_TEST
 
 START_TEST(a_repositorys_image_is_kept_twice_too_whoever_else_has_the_same_layers) {
     start(1);
@@ -584,6 +613,7 @@ RUN_TESTS("lrp/layers", an_instance_goes_where_its_layers_are_unless_something_w
           a_layer_is_found_for_who_runs_an_image_that_has_it,
           a_repositorys_layer_is_for_its_own_apps_alone,
           the_id_of_an_open_layer_gets_nothing_from_who_has_a_repositorys,
+          the_first_that_asks_fetches_what_nobody_has_and_the_others_follow,
           a_repositorys_image_is_kept_twice_too_whoever_else_has_the_same_layers,
           only_the_holders_that_are_named_to_the_end_of_a_full_list_stay,
           two_cells_keep_an_image_once_one_has_all_of_it,
