@@ -124,8 +124,7 @@ static json_t *uris_of(struct call *c, const struct app_row *app) {
     json_t *uris = json_array();
     for (size_t i = 0; i < rows.n; i++) {
         const struct destination_row *d = &rows.v[i];
-        _cleanup_(freep) char *uri =
-            str_printf("%s%s%s%s", d->host, *d->host ? "." : "", d->domain_name, d->path);
+        _cleanup_(freep) char *uri = route_url(d->host, d->domain_name, d->path);
         json_array_append_new(uris, uri ? json_string(uri) : NULL);
     }
     return uris;

@@ -77,10 +77,9 @@ int list_bindings(struct call *c) {
 static int load_binding(struct call *c, enum need need, struct binding_row *ret) {
     struct error err = {0};
     int r = store_binding_get(c->api->deps.store, c->params[0], ret, &err);
-    if (r < 0)
-        return r == -ENOENT ? fail_not_found(c, "Service credential binding")
-                            : fail_internal(c, &err);
-    return need_space(c, ret->space_guid, need, "Service credential binding");
+    return need_found(c, r, &err, "Service credential binding") < 0
+               ? -1
+               : need_space(c, ret->space_guid, need, "Service credential binding");
 }
 
 int get_binding(struct call *c) {
@@ -119,13 +118,9 @@ int get_binding_parameters(struct call *c) {
 /* An app has few bindings: which rule the new one would break is looked up. */
 static int refuse_twin(struct call *c, const struct app_row *app, const struct service_row *service,
                        const char *name) {
-    const char *guid = app->guid;
-    struct store_filter filter = {"app_guids", &guid, 1};
-    struct store_query q = {.filters = &filter, .filter_count = 1};
     _cleanup_(binding_rows_fini) struct binding_rows rows = {0};
-    struct error err = {0};
-    if (store_binding_list(c->api->deps.store, &q, &rows, &err) < 0)
-        return fail_internal(c, &err);
+    if (app_bindings(c, app->guid, &rows) < 0)
+        return -1;
     for (size_t i = 0; i < rows.n; i++) {
         if (str_eq(rows.v[i].service_guid, service->guid))
             return fail_invalid(c, "The app is already bound to the service instance");

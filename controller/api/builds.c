@@ -30,38 +30,26 @@ static json_t *build_json(struct call *c, const struct build_row *b) {
                      json_metadata(b->labels, b->annotations), "links", links);
 }
 
-static int reply_builds(struct call *c, struct listing *l) {
-    _cleanup_(build_rows_fini) struct build_rows rows = {0};
-    struct error err = {0};
-    if (store_build_list(c->api->deps.store, &l->query, &rows, &err) < 0)
-        return fail_internal(c, &err);
-    return reply_list(c, l, rows.total, rows_json(c, &rows, build_json), NULL);
-}
-
 int list_builds(struct call *c) {
     static const char *const filters[] = {"guids",  "app_guids",      "package_guids",
                                           "states", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
-    return listing_parse(c, &l, filters, NULL) < 0 ? -1 : reply_builds(c, &l);
+    return listing_parse(c, &l, filters, NULL) < 0 ? -1 : reply_rows(c, &l, build, build_json);
 }
 
 int list_app_builds(struct call *c) {
     static const char *const filters[] = {"guids", "states", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_row_fini) struct app_row app = {0};
-    const char *guid = c->params[0];
-    if (load_app(c, guid, NEED_READ, &app) < 0 || listing_parse(c, &l, filters, NULL) < 0)
+    if (listing_of_app(c, &l, filters, NULL, &app) < 0)
         return -1;
-    listing_add(&l, "app_guids", &guid);
-    return reply_builds(c, &l);
+    return reply_rows(c, &l, build, build_json);
 }
 
 static int load_build(struct call *c, enum need need, struct build_row *ret) {
     struct error err = {0};
     int r = store_build_get(c->api->deps.store, c->params[0], ret, &err);
-    if (r < 0)
-        return r == -ENOENT ? fail_not_found(c, "Build") : fail_internal(c, &err);
-    return need_space(c, ret->space_guid, need, "Build");
+    return need_found(c, r, &err, "Build") < 0 ? -1 : need_space(c, ret->space_guid, need, "Build");
 }
 
 int get_build(struct call *c) {

@@ -251,8 +251,8 @@ int old_version_process(struct call *c, const struct old_version_row *old,
                         struct process_row *ret) {
     struct error err = {0};
     int r = store_process_get(c->api->deps.store, old->process_guid, ret, &err);
-    if (r < 0)
-        return r == -ENOENT ? fail_not_found(c, "Process") : fail_internal(c, &err);
+    if (need_found(c, r, &err, "Process") < 0)
+        return -1;
     const struct process_size size = {old->instances, old->memory_mb, old->disk_mb, old->log_rate};
     take_size(&size, ret);
     memcpy(ret->old_of, old->process_guid, GUID_SIZE);

@@ -66,21 +66,17 @@ int list_deployments(struct call *c) {
     static const char *const filters[] = {
         "guids", "app_guids", "status_values", "status_reasons", "states", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
-    _cleanup_(deployment_rows_fini) struct deployment_rows rows = {0};
-    struct error err = {0};
     if (listing_parse(c, &l, filters, NULL) < 0)
         return -1;
-    if (store_deployment_list(c->api->deps.store, &l.query, &rows, &err) < 0)
-        return fail_internal(c, &err);
-    return reply_list(c, &l, rows.total, rows_json(c, &rows, deployment_json), NULL);
+    return reply_rows(c, &l, deployment, deployment_json);
 }
 
 static int load_deployment(struct call *c, enum need need, struct deployment_row *ret) {
     struct error err = {0};
     int r = store_deployment_get(c->api->deps.store, c->params[0], ret, &err);
-    if (r < 0)
-        return r == -ENOENT ? fail_not_found(c, "Deployment") : fail_internal(c, &err);
-    return need_space(c, ret->space_guid, need, "Deployment");
+    return need_found(c, r, &err, "Deployment") < 0
+               ? -1
+               : need_space(c, ret->space_guid, need, "Deployment");
 }
 
 int get_deployment(struct call *c) {

@@ -25,19 +25,11 @@ json_t *domain_json(struct call *c, const struct domain_row *d) {
                      json_relation(d->org_guid), "shared_organizations", "data", "links", links);
 }
 
-static int reply_domains(struct call *c, struct listing *l) {
-    _cleanup_(domain_rows_fini) struct domain_rows rows = {0};
-    struct error err = {0};
-    if (store_domain_list(c->api->deps.store, &l->query, &rows, &err) < 0)
-        return fail_internal(c, &err);
-    return reply_list(c, l, rows.total, rows_json(c, &rows, domain_json), NULL);
-}
-
 int list_domains(struct call *c) {
     static const char *const filters[] = {"guids", "names", "organization_guids", "label_selector",
                                           NULL};
     _cleanup_(listing_fini) struct listing l = {0};
-    return listing_parse(c, &l, filters, NULL) < 0 ? -1 : reply_domains(c, &l);
+    return listing_parse(c, &l, filters, NULL) < 0 ? -1 : reply_rows(c, &l, domain, domain_json);
 }
 
 /* The shared ones and the org's own. */
@@ -49,7 +41,7 @@ int list_org_domains(struct call *c) {
     if (load_org(c, c->params[0], NEED_READ, &org) < 0 || listing_parse(c, &l, filters, NULL) < 0)
         return -1;
     listing_add(&l, "available_to", &guid);
-    return reply_domains(c, &l);
+    return reply_rows(c, &l, domain, domain_json);
 }
 
 int load_domain(struct call *c, const char *guid, struct domain_row *ret) {

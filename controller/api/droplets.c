@@ -24,20 +24,12 @@ static json_t *droplet_json(struct call *c, const struct droplet_row *d) {
         json_metadata(d->labels, d->annotations), "links", links);
 }
 
-static int reply_droplets(struct call *c, struct listing *l) {
-    _cleanup_(droplet_rows_fini) struct droplet_rows rows = {0};
-    struct error err = {0};
-    if (store_droplet_list(c->api->deps.store, &l->query, &rows, &err) < 0)
-        return fail_internal(c, &err);
-    return reply_list(c, l, rows.total, rows_json(c, &rows, droplet_json), NULL);
-}
-
 int list_droplets(struct call *c) {
     static const char *const filters[] = {"guids",          "app_guids",   "package_guids",
                                           "states",         "space_guids", "organization_guids",
                                           "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
-    return listing_parse(c, &l, filters, NULL) < 0 ? -1 : reply_droplets(c, &l);
+    return listing_parse(c, &l, filters, NULL) < 0 ? -1 : reply_rows(c, &l, droplet, droplet_json);
 }
 
 int list_app_droplets(struct call *c) {
@@ -45,13 +37,12 @@ int list_app_droplets(struct call *c) {
     static const char *const also[] = {"current=true", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_row_fini) struct app_row app = {0};
-    const char *guid = c->params[0], *current = app.droplet_guid;
-    if (load_app(c, guid, NEED_READ, &app) < 0 || listing_parse(c, &l, filters, also) < 0)
+    const char *current = app.droplet_guid;
+    if (listing_of_app(c, &l, filters, also, &app) < 0)
         return -1;
-    listing_add(&l, "app_guids", &guid);
     if (str_eq(call_query(c, "current"), "true"))
         listing_add(&l, "guids", &current);
-    return reply_droplets(c, &l);
+    return reply_rows(c, &l, droplet, droplet_json);
 }
 
 int list_package_droplets(struct call *c) {
@@ -61,21 +52,20 @@ int list_package_droplets(struct call *c) {
     const char *guid = c->params[0];
     struct error err = {0};
     int r = store_package_get(c->api->deps.store, guid, &package, &err);
-    if (r < 0)
-        return r == -ENOENT ? fail_not_found(c, "Package") : fail_internal(c, &err);
+    if (need_found(c, r, &err, "Package") < 0)
+        return -1;
     if (need_space(c, package.space_guid, NEED_READ, "Package") < 0 ||
         listing_parse(c, &l, filters, NULL) < 0)
         return -1;
     listing_add(&l, "package_guids", &guid);
-    return reply_droplets(c, &l);
+    return reply_rows(c, &l, droplet, droplet_json);
 }
 
 static int load_droplet(struct call *c, const char *guid, enum need need, struct droplet_row *ret) {
     struct error err = {0};
     int r = store_droplet_get(c->api->deps.store, guid, ret, &err);
-    if (r < 0)
-        return r == -ENOENT ? fail_not_found(c, "Droplet") : fail_internal(c, &err);
-    return need_space(c, ret->space_guid, need, "Droplet");
+    return need_found(c, r, &err, "Droplet") < 0 ? -1
+                                                 : need_space(c, ret->space_guid, need, "Droplet");
 }
 
 int get_droplet(struct call *c) {

@@ -140,8 +140,8 @@ int get_event(struct call *c) {
     _cleanup_(event_row_fini) struct event_row e = {0};
     struct error err = {0};
     int r = store_event_get(c->api->deps.store, c->params[0], &e, &err);
-    if (r < 0)
-        return r == -ENOENT ? fail_not_found(c, "Event") : fail_internal(c, &err);
+    if (need_found(c, r, &err, "Event") < 0)
+        return -1;
     if ((e.space_guid[0] ? need_space(c, e.space_guid, NEED_READ, "Event")
                          : need_org(c, e.org_guid, NEED_READ, "Event")) < 0)
         return -1;

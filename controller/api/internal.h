@@ -106,8 +106,13 @@ int load_route(struct call *c, const char *guid, enum need need, struct route_ro
 /* The space or org that a body names: 422 when it is not there or not to be seen. */
 int load_space_of_body(struct call *c, const char *guid, enum need need, struct space_row *ret);
 int load_org_of_body(struct call *c, const char *guid, enum need need, struct org_row *ret);
+/* What store_x_get() said of a `thing`, as an answer: 0, or -1 with a 404 or 500. */
+int need_found(struct call *c, int r, const struct error *err, const char *thing);
 /* All processes of an app, "web" first. */
 int app_processes(struct call *c, const char *app_guid, struct process_rows *ret);
+int app_destinations(struct call *c, const char *app_guid, struct destination_rows *ret);
+struct binding_rows; /* store/services.h */
+int app_bindings(struct call *c, const char *app_guid, struct binding_rows *ret);
 
 /* --- access.c ------------------------------------------------------------------------------------
  */

@@ -3,9 +3,9 @@
 #include <stdio.h>
 
 #include "controller/api/deploy.h"
+#include "controller/store/services.h"
 
-/* What store_x_get() said, as an answer. */
-static int found(struct call *c, int r, const struct error *err, const char *thing) {
+int need_found(struct call *c, int r, const struct error *err, const char *thing) {
     if (r == -ENOENT)
         return fail_not_found(c, thing);
     return r < 0 ? fail_internal(c, err) : 0;
@@ -14,7 +14,7 @@ static int found(struct call *c, int r, const struct error *err, const char *thi
 int load_app(struct call *c, const char *guid, enum need need, struct app_row *ret) {
     struct error err = {0};
     int r = store_app_get(c->api->deps.store, guid, ret, &err);
-    return found(c, r, &err, "App") < 0 ? -1 : need_space(c, ret->space_guid, need, "App");
+    return need_found(c, r, &err, "App") < 0 ? -1 : need_space(c, ret->space_guid, need, "App");
 }
 
 int load_related_app(struct call *c, const char *unusable, struct app_row *ret) {
@@ -35,25 +35,27 @@ int load_process(struct call *c, const char *guid, enum need need, struct proces
     if (r == -ENOENT && (r = store_old_version_get(c->api->deps.store, guid, &old, &err)) == 0 &&
         old_version_process(c, &old, ret) < 0)
         return -1;
-    return found(c, r, &err, "Process") < 0 ? -1 : need_space(c, ret->space_guid, need, "Process");
+    return need_found(c, r, &err, "Process") < 0 ? -1
+                                                 : need_space(c, ret->space_guid, need, "Process");
 }
 
 int load_space(struct call *c, const char *guid, enum need need, struct space_row *ret) {
     struct error err = {0};
     int r = store_space_get(c->api->deps.store, guid, ret, &err);
-    return found(c, r, &err, "Space") < 0 ? -1 : need_space(c, ret->guid, need, "Space");
+    return need_found(c, r, &err, "Space") < 0 ? -1 : need_space(c, ret->guid, need, "Space");
 }
 
 int load_route(struct call *c, const char *guid, enum need need, struct route_row *ret) {
     struct error err = {0};
     int r = store_route_get(c->api->deps.store, guid, ret, &err);
-    return found(c, r, &err, "Route") < 0 ? -1 : need_space(c, ret->space_guid, need, "Route");
+    return need_found(c, r, &err, "Route") < 0 ? -1 : need_space(c, ret->space_guid, need, "Route");
 }
 
 int load_org(struct call *c, const char *guid, enum need need, struct org_row *ret) {
     struct error err = {0};
     int r = store_org_get(c->api->deps.store, guid, ret, &err);
-    return found(c, r, &err, "Organization") < 0 ? -1 : need_org(c, guid, need, "Organization");
+    return need_found(c, r, &err, "Organization") < 0 ? -1
+                                                      : need_org(c, guid, need, "Organization");
 }
 
 int load_space_of_body(struct call *c, const char *guid, enum need need, struct space_row *ret) {
@@ -92,6 +94,21 @@ int app_processes(struct call *c, const char *app_guid, struct process_rows *ret
     if (ret->n > 1)
         qsort(ret->v, ret->n, sizeof *ret->v, web_first);
     return 0;
+}
+
+int app_destinations(struct call *c, const char *app_guid, struct destination_rows *ret) {
+    struct error err = {0};
+    struct store_filter filter = {"app_guids", &app_guid, 1};
+    struct store_query q = {.filters = &filter, .filter_count = 1};
+    return store_destination_list(c->api->deps.store, &q, ret, &err) < 0 ? fail_internal(c, &err)
+                                                                         : 0;
+}
+
+int app_bindings(struct call *c, const char *app_guid, struct binding_rows *ret) {
+    struct error err = {0};
+    struct store_filter filter = {"app_guids", &app_guid, 1};
+    struct store_query q = {.filters = &filter, .filter_count = 1};
+    return store_binding_list(c->api->deps.store, &q, ret, &err) < 0 ? fail_internal(c, &err) : 0;
 }
 
 int load_app_process(struct call *c, const char *app_guid, const char *type, enum need need,

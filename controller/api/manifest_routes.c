@@ -63,13 +63,10 @@ static int has_routes(struct call *c, const struct app_row *app, bool *ret) {
 }
 
 static int unmap_all(struct call *c, const struct app_row *app) {
-    const char *guid = app->guid;
-    struct store_filter filter = {"app_guids", &guid, 1};
-    struct store_query q = {.filters = &filter, .filter_count = 1};
     _cleanup_(destination_rows_fini) struct destination_rows rows = {0};
     struct error err = {0};
-    if (store_destination_list(c->api->deps.store, &q, &rows, &err) < 0)
-        return fail_internal(c, &err);
+    if (app_destinations(c, app->guid, &rows) < 0)
+        return -1;
     for (size_t i = 0; i < rows.n; i++)
         if (store_destination_delete(c->api->deps.store, rows.v[i].guid, &err) < 0)
             return fail_internal(c, &err);

@@ -1,7 +1,5 @@
 /* manifest_services.c - the services of a manifest: what is named there gets bound, what is bound
  * already stays. */
-#include <errno.h>
-
 #include "controller/api/manifest.h"
 #include "controller/api/resources.h"
 #include "controller/store/services.h"
@@ -52,13 +50,9 @@ int manifest_services_apply(struct call *c, const struct app_row *app,
 }
 
 int manifest_services_show(struct call *c, const struct app_row *app, json_t *map) {
-    const char *guid = app->guid;
-    struct store_filter filter = {"app_guids", &guid, 1};
-    struct store_query q = {.filters = &filter, .filter_count = 1};
     _cleanup_(binding_rows_fini) struct binding_rows rows = {0};
-    struct error err = {0};
-    if (store_binding_list(c->api->deps.store, &q, &rows, &err) < 0)
-        return fail_internal(c, &err);
+    if (app_bindings(c, app->guid, &rows) < 0)
+        return -1;
     if (!rows.n)
         return 0;
     json_t *list = json_array();

@@ -56,20 +56,15 @@ static int add_processes(struct call *c, const struct app_row *app, json_t *map)
 }
 
 static int add_routes(struct call *c, const struct app_row *app, json_t *map) {
-    const char *guid = app->guid;
-    struct store_filter filter = {"app_guids", &guid, 1};
-    struct store_query q = {.filters = &filter, .filter_count = 1};
     _cleanup_(destination_rows_fini) struct destination_rows rows = {0};
-    struct error err = {0};
-    if (store_destination_list(c->api->deps.store, &q, &rows, &err) < 0)
-        return fail_internal(c, &err);
+    if (app_destinations(c, app->guid, &rows) < 0)
+        return -1;
     if (!rows.n)
         return 0;
     json_t *list = json_array();
     for (size_t i = 0; i < rows.n; i++) {
         const struct destination_row *d = &rows.v[i];
-        _cleanup_(freep) char *url =
-            str_printf("%s%s%s%s", d->host, *d->host ? "." : "", d->domain_name, d->path);
+        _cleanup_(freep) char *url = route_url(d->host, d->domain_name, d->path);
         json_array_append_new(
             list, json_pack("{s:o,s:s}", "route", json_text_or_null(url), "protocol", d->protocol));
     }

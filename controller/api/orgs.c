@@ -20,13 +20,9 @@ int list_orgs(struct call *c) {
     static const char *const filters[] = {"guids", "names", "label_selector", NULL};
     static const char *const also[] = {"order_by=name", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
-    _cleanup_(org_rows_fini) struct org_rows rows = {0};
-    struct error err = {0};
     if (listing_parse(c, &l, filters, also) < 0)
         return -1;
-    if (store_org_list(c->api->deps.store, &l.query, &rows, &err) < 0)
-        return fail_internal(c, &err);
-    return reply_list(c, &l, rows.total, rows_json(c, &rows, org_json), NULL);
+    return reply_rows(c, &l, org, org_json);
 }
 
 int get_org(struct call *c) {

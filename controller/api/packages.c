@@ -23,39 +23,28 @@ static json_t *package_json(struct call *c, const struct package_row *p) {
                      json_metadata(p->labels, p->annotations), "links", links);
 }
 
-static int reply_packages(struct call *c, struct listing *l) {
-    _cleanup_(package_rows_fini) struct package_rows rows = {0};
-    struct error err = {0};
-    if (store_package_list(c->api->deps.store, &l->query, &rows, &err) < 0)
-        return fail_internal(c, &err);
-    return reply_list(c, l, rows.total, rows_json(c, &rows, package_json), NULL);
-}
-
 int list_packages(struct call *c) {
     static const char *const filters[] = {"guids",          "app_guids",   "states",
                                           "types",          "space_guids", "organization_guids",
                                           "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
-    return listing_parse(c, &l, filters, NULL) < 0 ? -1 : reply_packages(c, &l);
+    return listing_parse(c, &l, filters, NULL) < 0 ? -1 : reply_rows(c, &l, package, package_json);
 }
 
 int list_app_packages(struct call *c) {
     static const char *const filters[] = {"guids", "states", "types", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_row_fini) struct app_row app = {0};
-    const char *guid = c->params[0];
-    if (load_app(c, guid, NEED_READ, &app) < 0 || listing_parse(c, &l, filters, NULL) < 0)
+    if (listing_of_app(c, &l, filters, NULL, &app) < 0)
         return -1;
-    listing_add(&l, "app_guids", &guid);
-    return reply_packages(c, &l);
+    return reply_rows(c, &l, package, package_json);
 }
 
 static int load_package(struct call *c, enum need need, struct package_row *ret) {
     struct error err = {0};
     int r = store_package_get(c->api->deps.store, c->params[0], ret, &err);
-    if (r == -ENOENT)
-        return fail_not_found(c, "Package");
-    return r < 0 ? fail_internal(c, &err) : need_space(c, ret->space_guid, need, "Package");
+    return need_found(c, r, &err, "Package") < 0 ? -1
+                                                 : need_space(c, ret->space_guid, need, "Package");
 }
 
 int get_package(struct call *c) {

@@ -1,5 +1,4 @@
 /* processes.c - an app's processes: how many, how large, how checked. */
-#include <errno.h>
 #include <inttypes.h>
 
 #include "common/base/clock.h"
@@ -151,12 +150,10 @@ int list_app_processes(struct call *c) {
     static const char *const filters[] = {"guids", "types", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_row_fini) struct app_row app = {0};
-    const char *guid = c->params[0];
-    if (load_app(c, guid, NEED_READ, &app) < 0 || listing_parse(c, &l, filters, process_also) < 0)
+    if (listing_of_app(c, &l, filters, process_also, &app) < 0)
         return -1;
-    bool all = l.query.filter_count == 0 && l.page == 1;
-    listing_add(&l, "app_guids", &guid);
-    return reply_processes(c, &l, all ? guid : NULL);
+    bool all = l.query.filter_count == 1 && l.page == 1; /* but for the app's */
+    return reply_processes(c, &l, all ? app.guid : NULL);
 }
 
 int get_process(struct call *c) {
@@ -224,25 +221,20 @@ int process_create(struct call *c, const char *app_guid, const char *type,
  * ------------------------------------------------------------------------------------------
  */
 
+/* A number of seconds; null: back to the default. */
+#define FIELD_SECONDS(key, most)                                                                   \
+    { .name = (key), .kind = FIELD_INT, .nullable = true, .min = 1, .max = (most) }
+#define CHECK_FIELDS                                                                               \
+    FIELD_SECONDS("invocation_timeout", CHECK_SECONDS_MAX),                                        \
+        FIELD_SECONDS("interval", CHECK_SECONDS_MAX), {                                            \
+        .name = "endpoint", .kind = FIELD_TEXT, .nullable = true, .min = 1, .max = ENDPOINT_MAX    \
+    }
+
 static const struct field health_data_fields[] = {
-    {.name = "timeout", .kind = FIELD_INT, .nullable = true, .min = 1, .max = HEALTH_TIMEOUT_MAX},
-    {.name = "invocation_timeout",
-     .kind = FIELD_INT,
-     .nullable = true,
-     .min = 1,
-     .max = CHECK_SECONDS_MAX},
-    {.name = "interval", .kind = FIELD_INT, .nullable = true, .min = 1, .max = CHECK_SECONDS_MAX},
-    {.name = "endpoint", .kind = FIELD_TEXT, .nullable = true, .min = 1, .max = ENDPOINT_MAX},
+    FIELD_SECONDS("timeout", HEALTH_TIMEOUT_MAX),
+    CHECK_FIELDS,
 };
-static const struct field ready_data_fields[] = {
-    {.name = "invocation_timeout",
-     .kind = FIELD_INT,
-     .nullable = true,
-     .min = 1,
-     .max = CHECK_SECONDS_MAX},
-    {.name = "interval", .kind = FIELD_INT, .nullable = true, .min = 1, .max = CHECK_SECONDS_MAX},
-    {.name = "endpoint", .kind = FIELD_TEXT, .nullable = true, .min = 1, .max = ENDPOINT_MAX},
-};
+static const struct field ready_data_fields[] = {CHECK_FIELDS};
 static const struct field health_fields[] = {
     {.name = "type", .kind = FIELD_TEXT, .min = 1},
     FIELD_OF("data", false, health_data_fields),

@@ -88,17 +88,26 @@ static bool named(const char *const *names, const char *key) {
     return false;
 }
 
-/* The comma of a list was escaped as a whole; commas inside a value were escaped once more. */
-static int split_values(struct call *c, struct listing *l, const char *key, const char *text) {
-    size_t slot = l->query.filter_count, n = 0, max = 1;
-    for (const char *p = text; *p; p++)
-        max += *p == ',';
+int listing_begin_filter(struct call *c, struct listing *l, const char *key, size_t max,
+                         size_t *ret_slot) {
+    size_t slot = l->query.filter_count;
     if (slot == LIST_FILTERS_MAX - LIST_ADDED_MAX || max > LIST_VALUES_MAX)
         return fail(c, CC_BAD_QUERY_PARAMETER, "The query parameter is invalid: too many values");
     if (!(l->values[slot] = mem_calloc(max, sizeof(char *))))
         return fail_no_memory(c);
     l->query.filter_count++;
     l->filters[slot] = (struct store_filter){key, (const char *const *)l->values[slot], 0};
+    *ret_slot = slot;
+    return 0;
+}
+
+/* The comma of a list was escaped as a whole; commas inside a value were escaped once more. */
+static int split_values(struct call *c, struct listing *l, const char *key, const char *text) {
+    size_t slot, n = 0, max = 1;
+    for (const char *p = text; *p; p++)
+        max += *p == ',';
+    if (listing_begin_filter(c, l, key, max, &slot) < 0)
+        return -1;
     for (const char *p = text;;) {
         size_t len = strcspn(p, ",");
         if (!(l->values[slot][n] = url_decode(p, len, true)))
@@ -321,6 +330,15 @@ int reply_list_text(struct call *c, const struct listing *l, uint64_t total,
         return fail_no_memory(c);
     c->reply_type = "application/json; charset=utf-8";
     c->status = 200;
+    return 0;
+}
+
+int listing_of_app(struct call *c, struct listing *l, const char *const *filters,
+                   const char *const *also, struct app_row *app) {
+    const char *const *guid = (const char *const *)&c->params[0];
+    if (load_app(c, *guid, NEED_READ, app) < 0 || listing_parse(c, l, filters, also) < 0)
+        return -1;
+    listing_add(l, "app_guids", guid);
     return 0;
 }
 

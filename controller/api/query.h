@@ -9,6 +9,7 @@
 
 #include "controller/store/store.h"
 
+struct app_row;
 struct call;
 struct query_param;
 
@@ -74,8 +75,16 @@ int listing_parse(struct call *c, struct listing *l, const char *const *filters,
                   const char *const *also);
 /* Whether `value` is among the values of a parameter: "include=space,space.organization". */
 bool query_lists(const struct call *c, const char *key, const char *value);
+/* Begins a filter of at most `max` values, for the caller to fill: l->values[*ret_slot], and count
+ * in l->filters[*ret_slot].n. 0 or -1. */
+int listing_begin_filter(struct call *c, struct listing *l, const char *key, size_t max,
+                         size_t *ret_slot);
 /* Adds one more filter with one value, that the path gave; borrowed. At most LIST_ADDED_MAX. */
 void listing_add(struct listing *l, const char *key, const char *const *value);
+/* As listing_parse(), of the app that c->params[0] names, which the caller may read; fills `app`.
+ */
+int listing_of_app(struct call *c, struct listing *l, const char *const *filters,
+                   const char *const *also, struct app_row *app);
 /* A JSON list of show(c, &row) of each row; NULL: out of memory. The bare one: of show(&row). */
 #define rows_json(c, rows, show)   rows_json_((rows), (show)((c), &(rows)->v[i_]))
 #define rows_json_bare(rows, show) rows_json_((rows), (show)(&(rows)->v[i_]))
@@ -96,6 +105,15 @@ int reply_list(struct call *c, const struct listing *l, uint64_t total, json_t *
 /* The same of resources that are text already: what stands between the brackets. */
 int reply_list_text(struct call *c, const struct listing *l, uint64_t total,
                     const struct strbuf *resources, json_t *included);
+/* Answers with the page that `l` asks for: rows of this kind, each as show(c, &row). */
+#define reply_rows(c, l, kind, show)                                                               \
+    ({                                                                                             \
+        _cleanup_(kind##_rows_fini) struct kind##_rows page_ = {0};                                \
+        struct error err_ = {0};                                                                   \
+        store_##kind##_list((c)->api->deps.store, &(l)->query, &page_, &err_) < 0                  \
+            ? fail_internal((c), &err_)                                                            \
+            : reply_list((c), (l), page_.total, rows_json((c), &page_, show), NULL);               \
+    })
 /* An empty list, whatever is asked for. */
 int reply_empty_list(struct call *c);
 

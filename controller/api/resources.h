@@ -347,6 +347,8 @@ int route_place(struct call *c, const char *space_guid, const char *domain_guid,
 int route_delete(struct call *c, const struct route_row *r);
 /* 0 found, 1 none, -1 failed. */
 int route_find(struct call *c, const struct route_wish *wish, struct route_row *ret);
+/* "host.domain/path", owned; NULL: out of memory. */
+char *route_url(const char *host, const char *domain, const char *path);
 /* NULL when it is well formed, else why not. */
 const char *route_host_problem(const char *host);
 const char *route_path_problem(const char *path);

@@ -1,6 +1,4 @@
 /* revisions.c - what an app was made of each time it was started: kept, compared, gone back to. */
-#include <errno.h>
-
 #include "controller/api/resources.h"
 
 #define KEEP_REVISIONS 100 /* cc: max_retained_revisions_per_app */
@@ -29,26 +27,17 @@ static json_t *revision_json(struct call *c, const struct revision_row *r) {
                      json_metadata(r->labels, r->annotations), "links", links);
 }
 
-static int reply_revisions(struct call *c, struct listing *l) {
-    _cleanup_(revision_rows_fini) struct revision_rows rows = {0};
-    struct error err = {0};
-    if (store_revision_list(c->api->deps.store, &l->query, &rows, &err) < 0)
-        return fail_internal(c, &err);
-    return reply_list(c, l, rows.total, rows_json(c, &rows, revision_json), NULL);
-}
-
 int list_app_revisions(struct call *c) {
     static const char *const filters[] = {"guids", "versions", "label_selector", NULL};
     static const char *const also[] = {"deployable=true", "deployable=false", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_row_fini) struct app_row app = {0};
-    const char *guid = c->params[0], *deployable = call_query(c, "deployable");
-    if (load_app(c, guid, NEED_READ, &app) < 0 || listing_parse(c, &l, filters, also) < 0)
+    const char *deployable = call_query(c, "deployable");
+    if (listing_of_app(c, &l, filters, also, &app) < 0)
         return -1;
-    listing_add(&l, "app_guids", &guid);
     if (deployable)
         listing_add(&l, "deployable", &deployable);
-    return reply_revisions(c, &l);
+    return reply_rows(c, &l, revision, revision_json);
 }
 
 /* Those that run now: the app's own, and in a deployment those of the versions that go. */
@@ -72,7 +61,7 @@ int list_deployed_revisions(struct call *c) {
     struct store_filter *filter = &l.filters[l.query.filter_count++];
     *filter = (struct store_filter){"guids", guids, n};
     l.query.filters = l.filters;
-    int r = reply_revisions(c, &l);
+    int r = reply_rows(c, &l, revision, revision_json);
     free(guids);
     return r;
 }
@@ -80,9 +69,9 @@ int list_deployed_revisions(struct call *c) {
 static int load_revision(struct call *c, enum need need, struct revision_row *ret) {
     struct error err = {0};
     int r = store_revision_get(c->api->deps.store, c->params[0], ret, &err);
-    if (r < 0)
-        return r == -ENOENT ? fail_not_found(c, "Revision") : fail_internal(c, &err);
-    return need_space(c, ret->space_guid, need, "Revision");
+    return need_found(c, r, &err, "Revision") < 0
+               ? -1
+               : need_space(c, ret->space_guid, need, "Revision");
 }
 
 int get_revision(struct call *c) {

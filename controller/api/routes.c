@@ -49,8 +49,8 @@ const char *route_path_problem(const char *path) {
  * ----------------------------------------------------------------------------------------
  */
 
-static char *url_of(const struct route_row *r) {
-    return str_printf("%s%s%s%s", r->host, *r->host ? "." : "", r->domain_name, r->path);
+char *route_url(const char *host, const char *domain, const char *path) {
+    return str_printf("%s%s%s%s", host, *host ? "." : "", domain, path);
 }
 
 /* Where the routes of a page lead to: one query, whatever the page's size. */
@@ -117,7 +117,7 @@ static void put_route(struct strbuf *out, const char *base, const struct route_r
         {"destinations", "routes", r->guid, "/destinations", false},
         {"domain", "domains", r->domain_guid, NULL, false},
     };
-    _cleanup_(freep) char *url = url_of(r);
+    _cleanup_(freep) char *url = route_url(r->host, r->domain_name, r->path);
     const struct {
         const char *name, *text;
     } texts[] = {{"protocol", r->protocol}, {"host", r->host}, {"path", r->path}};
@@ -215,10 +215,8 @@ int list_app_routes(struct call *c) {
                                           "ports",        "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_row_fini) struct app_row app = {0};
-    const char *guid = c->params[0];
-    if (load_app(c, guid, NEED_READ, &app) < 0 || listing_parse(c, &l, filters, route_also) < 0)
+    if (listing_of_app(c, &l, filters, route_also, &app) < 0)
         return -1;
-    listing_add(&l, "app_guids", &guid);
     return reply_routes(c, &l);
 }
 
@@ -390,7 +388,7 @@ int unshare_route(struct call *c) {
     _cleanup_(freep) char *url = NULL;
     if (load_route(c, c->params[0], NEED_WRITE, &r) < 0 || need_sharing(c) < 0)
         return -1;
-    if (!(url = url_of(&r)))
+    if (!(url = route_url(r.host, r.domain_name, r.path)))
         return fail_no_memory(c);
     return fail_invalid(c,
                         "Unable to unshare route '%s' from space '%.100s'. Ensure the space exists "

@@ -91,9 +91,9 @@ int list_services(struct call *c) {
 static int load_service(struct call *c, enum need need, struct service_row *ret) {
     struct error err = {0};
     int r = store_service_get(c->api->deps.store, c->params[0], ret, &err);
-    if (r < 0)
-        return r == -ENOENT ? fail_not_found(c, "Service instance") : fail_internal(c, &err);
-    return need_space(c, ret->space_guid, need, "Service instance");
+    return need_found(c, r, &err, "Service instance") < 0
+               ? -1
+               : need_space(c, ret->space_guid, need, "Service instance");
 }
 
 int get_service(struct call *c) {

@@ -62,19 +62,15 @@ int list_app_tasks(struct call *c) {
                                           "sequence_ids", "label_selector", NULL};
     _cleanup_(listing_fini) struct listing l = {0};
     _cleanup_(app_row_fini) struct app_row app = {0};
-    const char *guid = c->params[0];
-    if (load_app(c, guid, NEED_READ, &app) < 0 || listing_parse(c, &l, filters, NULL) < 0)
+    if (listing_of_app(c, &l, filters, NULL, &app) < 0)
         return -1;
-    listing_add(&l, "app_guids", &guid);
     return reply_tasks(c, &l, sees_secrets(c, app.space_guid));
 }
 
 static int load_task(struct call *c, enum need need, struct task_row *ret) {
     struct error err = {0};
     int r = store_task_get(c->api->deps.store, c->params[0], ret, &err);
-    if (r < 0)
-        return r == -ENOENT ? fail_not_found(c, "Task") : fail_internal(c, &err);
-    return need_space(c, ret->space_guid, need, "Task");
+    return need_found(c, r, &err, "Task") < 0 ? -1 : need_space(c, ret->space_guid, need, "Task");
 }
 
 static int reply_task(struct call *c, int status, const struct task_row *t) {

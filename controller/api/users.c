@@ -20,16 +20,12 @@ static int reply_users(struct call *c, const char *members, const char *place) {
                                           "origins", "label_selector", NULL};
     static const char *const active = "1";
     _cleanup_(listing_fini) struct listing l = {0};
-    _cleanup_(user_rows_fini) struct user_rows rows = {0};
-    struct error err = {0};
     if (listing_parse(c, &l, filters, NULL) < 0)
         return -1;
     listing_add(&l, "active", &active);
     if (members)
         listing_add(&l, members, &place);
-    if (store_user_list(c->api->deps.store, &l.query, &rows, &err) < 0)
-        return fail_internal(c, &err);
-    return reply_list(c, &l, rows.total, rows_json(c, &rows, user_json), NULL);
+    return reply_rows(c, &l, user, user_json);
 }
 
 int list_users(struct call *c) {

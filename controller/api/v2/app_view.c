@@ -236,8 +236,7 @@ static void add_summary(json_t *list, const struct route_row *r) {
 }
 
 static void add_url(json_t *list, const struct route_row *r) {
-    _cleanup_(freep) char *url =
-        str_printf("%s%s%s%s", r->host, *r->host ? "." : "", r->domain_name, r->path);
+    _cleanup_(freep) char *url = route_url(r->host, r->domain_name, r->path);
     json_array_append_new(list, url ? json_string(url) : NULL);
 }
 

@@ -30,15 +30,11 @@ static size_t condition_end(const struct v2_filter *filters, const char *text) {
 
 static int add_values(struct call *c, struct listing *l, const char *key, const char *text,
                       size_t n, bool many) {
-    size_t slot = l->query.filter_count, max = 1;
+    size_t slot, max = 1;
     for (size_t i = 0; many && i < n; i++)
         max += text[i] == ',';
-    if (slot == LIST_FILTERS_MAX - LIST_ADDED_MAX || max > LIST_VALUES_MAX)
-        return fail(c, CC_BAD_QUERY_PARAMETER, "The query parameter is invalid: too many values");
-    if (!(l->values[slot] = mem_calloc(max, sizeof(char *))))
-        return fail_no_memory(c);
-    l->query.filter_count++;
-    l->filters[slot] = (struct store_filter){key, (const char *const *)l->values[slot], 0};
+    if (listing_begin_filter(c, l, key, max, &slot) < 0)
+        return -1;
     for (size_t i = 0; i < max; i++) {
         const char *comma = many ? memchr(text, ',', n) : NULL;
         size_t len = comma ? (size_t)(comma - text) : n;
