@@ -7,6 +7,7 @@
 #include "controller/lrp/lrp.h"
 #include "controller/store/deployments.h"
 #include "controller/store/flags.h"
+#include "controller/store/routes.h"
 
 static uint64_t seconds(uint64_t from_ms, uint64_t to_ms) {
     return to_ms > from_ms ? (to_ms - from_ms) / 1000 : 0;
@@ -149,6 +150,16 @@ static const char *why_none(struct call *c, const struct app_row *app,
     return "";
 }
 
+/* That it runs is not all that its owner may want to know. */
+static bool has_no_route(struct call *c, const struct process_row *p) {
+    const char *const guids[] = {p->app_guid};
+    const struct store_filter filter = {"app_guids", guids, 1};
+    const struct store_query query = {.filters = &filter, .filter_count = 1};
+    _cleanup_(destination_rows_fini) struct destination_rows rows = {0};
+    return str_eq(p->type, "web") &&
+           store_destination_list(c->api->deps.store, &query, &rows, NULL) == 0 && rows.n == 0;
+}
+
 static json_t *process_json(struct call *c, const struct app_row *app, const struct process_row *p,
                             const char *group, uint64_t wanted, bool old_version) {
     struct view v = {.call = c,
@@ -161,6 +172,8 @@ static json_t *process_json(struct call *c, const struct app_row *app, const str
         old_version ? "an older version, which a deployment replaces" : why_none(c, app, p);
     if (!*text && wanted > 0 && json_array_size(v.list) == 0)
         text = "it is not desired yet: the log of the controller says why";
+    else if (!*text && has_no_route(c, p))
+        text = "no route leads to it";
     return json_pack("{s:s,s:s,s:I,s:I,s:s,s:o}", "type", p->type, "guid", p->guid, "desired",
                      (json_int_t)wanted, "running", (json_int_t)v.running, "text", text,
                      "instances", v.list);

@@ -148,8 +148,18 @@ START_TEST(an_app_of_which_nothing_runs_says_why) {
     OK(store_app_get(store, app_guid, &row, &err));
     row.started = true;
     OK(store_app_update(store, &row, &err));
-    app_row_fini(&row);
     ck_process("the app has no droplet: it was never staged, or staging failed (see its logs)");
+    struct droplet_row droplet = {.state = str_dup("STAGED")};
+    memcpy(droplet.app_guid, app_guid, GUID_SIZE);
+    OK(store_droplet_insert(store, &droplet, &err));
+    memcpy(row.droplet_guid, droplet.guid, GUID_SIZE);
+    droplet_row_fini(&droplet);
+    OK(store_app_update(store, &row, &err));
+    app_row_fini(&row);
+    ck_process("it is not desired yet: the log of the controller says why");
+    actuals[0] = instance(LRP_RUNNING);
+    actual_count = 1;
+    ck_process("no route leads to it");
     OK(store_flag_set(store, "diego_docker", false, NULL, &err));
     ck_process("Docker apps are switched off here: an admin can enable the feature flag "
                "diego_docker");
