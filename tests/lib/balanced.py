@@ -101,8 +101,9 @@ def work(number, routers, host, greeting, record, stop):
             except (OSError, http.client.HTTPException) as error:
                 wrong = f"{type(error).__name__} {error}"
             break
-        # Connections move on: a router that drains must not keep its clients, nor a new one lack them.
-        if connection is not None and (wrong or not kept or not router.up or random_.randrange(20) == 0):
+        # Connections move on: a router that drains must not keep its clients, nor a new one lack them. One that it
+        # closed is not opened again behind our back.
+        if connection is not None and (wrong or connection.sock is None or not kept or not router.up or random_.randrange(20) == 0):
             connection.close()
             connection = None
         words = (wrong or "ok").replace("\n", " ")

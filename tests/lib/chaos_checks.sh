@@ -7,7 +7,7 @@
 
 SETTLE=60 # s after a fault is over until all must be as desired
 SECOND=25 # s that a second instance of the same index may live: until its cell is heard again, and it has stopped
-SLOW=5    # s that a request may take
+SLOW=3    # s that a request may take
 ASKED=40  # requests until every instance must have answered once
 
 # --- what runs, by processes ------------------------------------------------------------------------------------
@@ -176,6 +176,7 @@ look_at_the_end() {
         violation "a second instance lived on: $said"
     echo "# ${said##*$'\n'}; $moved were replaced, and it was said why"
     traffic_end
+    [ -z "$DUMP" ] || { mkdir -p "$DUMP" && cp "$CLUSTER_DIR"/{traffic-one,traffic-two,windows,steps,lives} "$DUMP"; }
     for app in one two; do
         said=$(python3 "$CLUSTER_LIB/balanced.py" judge "$CLUSTER_DIR/traffic-$app" "$CLUSTER_DIR/windows" $SLOW)
         result=$?

@@ -9,6 +9,7 @@
 
 NOTICE=17  # s until a silent cell's routes are gone: presence time and a Watch
 FLIGHT=1.5 # s around the loss of a router in which requests are in flight, or the balancer has not looked
+SILENT=2   # s after the loss of a cell's host until routers have seen that nothing comes back, and avoid it
 CELLS=(c1 c2 c3) ROUTERS=(r1 r2)
 CONTROLLER=ctl # where it is now
 
@@ -75,7 +76,7 @@ begin_power() {
     host=$PICKED
     between 1 20
     HOLD=$PICKED WHAT="no power on $host for $HOLD s" UNDO="boot $host"
-    window "$NOTICE" - fail
+    window $SILENT - fail
     host_power_off "$host"
 }
 boot() { host_boot "$1" || violation "$1 does not boot"; }
@@ -95,7 +96,7 @@ begin_cut() {
     pick_link
     between 2 22
     HOLD=$PICKED WHAT="the link $LINK cut for $HOLD s"
-    link_window "$NOTICE" fail
+    link_window $SILENT fail
     link_cut $LINK
 }
 # shellcheck disable=SC2086
@@ -103,7 +104,7 @@ begin_one_way() {
     pick_link
     between 2 22
     HOLD=$PICKED
-    link_window "$NOTICE" fail
+    link_window $SILENT fail
     [ $((RANDOM % 2)) = 0 ] || LINK="${LINK#* } ${LINK% *}"
     WHAT="the link $LINK cut one way for $HOLD s"
     link_cut_one_way $LINK
@@ -191,6 +192,9 @@ begin_restore() {
     local lost=$CONTROLLER number
     rm -f "$CLUSTER_DIR/backup.tar"
     cluster backup "$CLUSTER_DIR/backup.tar" >/dev/null || violation "no backup"
+    # The one thing that may be lost is what was acknowledged after the backup.
+    berth scale two -i $((DESIRED[two] + 1)) >/dev/null
+    UNSURE=1
     host_power_off "$lost"
     case $lost in ctl) CONTROLLER=spare number=$SPARE ;; *) CONTROLLER=ctl number=11 ;; esac
     WHAT="the controller's host $lost lost for ever, its work for $CONTROLLER"

@@ -100,6 +100,7 @@ host_is_up() {
 host_power_off() {
     local ns=$HOSTS_PREFIX-$1 pid mount try
     pid=$(host_pid "$1")
+    ip link del "$ns" 2>/dev/null # first: nobody is told that its connections end
     ! host_lives "$1" || kill -KILL "$pid" 2>/dev/null
     for try in $(seq 100); do
         local left=
@@ -118,7 +119,6 @@ host_power_off() {
     done
     rm -f "$HOSTS_DIR/$1/init.pid"
     host_undelay_all "$1" # it would hold on to the network namespace
-    ip link del "$ns" 2>/dev/null
     ip netns del "$ns" 2>/dev/null
     # /var's loop device goes with the last mount namespace that has it mounted.
     for try in $(seq 100); do
