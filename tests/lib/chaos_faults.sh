@@ -35,7 +35,7 @@ inject() {
     for fault in "$@"; do
         WHAT='' UNDO='' HOLD=0
         "begin_$fault"
-        STEP+="${STEP:+; and }$WHAT" undos+=("$UNDO")
+        STEP+="${STEP:+; and }$WHAT" undos=("$UNDO" "${undos[@]}")
         [ "$HOLD" -le "$longest" ] || longest=$HOLD
     done
     sleep "$longest"
@@ -147,7 +147,7 @@ clock_is() {
 }
 set_clock() {
     host_clock "$1" "$2"
-    wait_for 10 clock_is "$1" "$2" || violation "the clock of $1 is $(clock_of "$1") s ahead, not $2"
+    wait_for 20 clock_is "$1" "$2" || violation "the clock of $1 is $(clock_of "$1") s ahead, not $2"
 }
 begin_clock() {
     local host ahead
