@@ -42,14 +42,18 @@ START_TEST(minus_one_is_no_limit_and_zero_drops_all) {
 }
 END_TEST
 
-START_TEST(a_clock_set_back_gives_nothing) {
+START_TEST(a_clock_set_back_gives_nothing_and_goes_on_from_there) {
     struct lograte r;
     lograte_init(&r, 1000);
     ck_assert_int_eq(lograte_take(&r, 1000, 50 * S), LOGRATE_PASS);
-    ck_assert_int_eq(lograte_take(&r, 1, 20 * S), LOGRATE_DROP_AND_TELL);
+    ck_assert_int_eq(lograte_take(&r, 1, 49 * S), LOGRATE_DROP_AND_TELL);
+    ck_assert_int_eq(lograte_take(&r, 1, 20 * S), LOGRATE_DROP);
+    ck_assert_int_eq(lograte_take(&r, 1, 20 * S + S / 2), LOGRATE_DROP);
+    ck_assert_int_eq(lograte_take(&r, 1000, 22 * S), LOGRATE_PASS);
 }
 END_TEST
 
 RUN_TESTS("cell/lograte", the_limit_is_rate_and_burst,
           an_overage_silences_a_second_and_is_told_once_a_second,
-          minus_one_is_no_limit_and_zero_drops_all, a_clock_set_back_gives_nothing)
+          minus_one_is_no_limit_and_zero_drops_all,
+          a_clock_set_back_gives_nothing_and_goes_on_from_there)
