@@ -19,6 +19,7 @@
 #define TASKS_KEEP_S  (31 * 24 * 60 * 60) /* cc: completed_tasks.cutoff_age_in_days */
 #define JOBS_KEEP_S   (2 * 24 * 60 * 60)
 #define NS_PER_S      UINT64_C(1000000000)
+#define CLOCK_JUMP_NS (60 * (int64_t)NS_PER_S) /* more than a clock is slewed in PRUNE_EVERY_S */
 
 static const struct api_config defaults = {
     .max_memory_mb = 65536,
@@ -82,13 +83,25 @@ static void on_hold_tick(evutil_socket_t fd, short what, void *arg) {
  * ---------------------------------------------------------------------------------
  */
 
+static int64_t clock_offset_ns(void) {
+    return (int64_t)(clock_wall_ns() - clock_mono_ns());
+}
+
+/* A clock that has jumped may be wrong, and what is deleted stays so: it must stand first. */
+static bool clock_jumped(struct api *api) {
+    int64_t now = clock_offset_ns(), by = now - api->clock_offset_ns;
+    api->clock_offset_ns = now;
+    return by > CLOCK_JUMP_NS || by < -CLOCK_JUMP_NS;
+}
+
 static void on_prune(evutil_socket_t fd, short what, void *arg) {
     struct api *api = arg;
     struct store *store = api->deps.store;
     struct timeval again = {.tv_sec = PRUNE_EVERY_S};
     struct error err = {0};
     uint64_t now = clock_wall_ns();
-    if ((store_event_prune(store, now - EVENTS_KEEP_S * NS_PER_S, &err) < 0 ||
+    if (!clock_jumped(api) &&
+        (store_event_prune(store, now - EVENTS_KEEP_S * NS_PER_S, &err) < 0 ||
          store_task_prune(store, now - TASKS_KEEP_S * NS_PER_S, &err) < 0 ||
          store_job_prune(store, now - JOBS_KEEP_S * NS_PER_S, &err) < 0 ||
          store_token_prune(store, now, &err) < 0) &&
@@ -108,6 +121,7 @@ int api_new(struct api **ret, const struct api_deps *deps, struct error *err) {
     if (!api)
         return error_set(err, -ENOMEM, "out of memory making the API");
     api->deps = *deps;
+    api->clock_offset_ns = clock_offset_ns();
     if ((r = take_config(api, deps->config, err)) < 0 || (r = token_key_load(api, err)) < 0)
         return r;
     api->limiter = limiter_new(&limiter_uaa);

@@ -27,6 +27,7 @@ struct api {
     struct call *open;       /* calls that are held or async */
     unsigned held, hashing;
     struct event *hold_timer, *prune_timer; /* owned */
+    int64_t clock_offset_ns;                /* wall minus monotonic, when it was last looked at */
     struct {
         uint64_t answered[6]; /* by status / 100 */
         uint64_t logins_refused;
