@@ -103,6 +103,7 @@ static Berth__DesiredLrp *lrp_of(json_t *o) {
     lrp->process_guid = text(o, "process_guid");
     lrp->app_guid = text(o, "app_guid");
     lrp->process_type = (char *)(uintptr_t) "web";
+    lrp->task = json_is_true(json_object_get(o, "task"));
     lrp->user = text(o, "user");
     lrp->memory_mb = number(o, "memory_mb");
     lrp->disk_mb = number(o, "disk_mb");
