@@ -368,7 +368,7 @@ purge() {
         DEBIAN_FRONTEND=noninteractive apt-get -qq -y purge berth </dev/null >"$HERE/log" 2>&1 ||
             { tail -n15 "$HERE/log" >&2; fail "the package cannot be removed"; }
     fi
-    rm -rf --one-file-system "$STATE" "$ETC" /var/lib/berth /var/log/berth /run/berth
+    rm -rf --one-file-system "$STATE" "$ETC" /var/lib/berth /var/log/berth /run/berth /run/berth-deploy.lock
     say "removed Berth"
 }
 

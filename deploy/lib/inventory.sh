@@ -5,7 +5,7 @@
 #   setting NAME             a setting's value
 #   hosts_with ROLE          names of hosts that have the role
 #   has_role HOST ROLE
-#   address_expand ADDRESS   one way to write each IP address; 1: it is none
+#   is_address TEXT          is it an IP address, of either version?
 #
 # Lines are "key = value" settings, then under [hosts] one host a line: HOST_LINE below. ROLES by comma: controller,
 # cell, router. "#" begins a comment.
@@ -48,31 +48,31 @@ hosts_with() {
     done
 }
 
-address_expand() {
-    local text=${1,,} head=() tail=() group out=
-    if [[ $text =~ ^$OCTET_FORM(\.$OCTET_FORM){3}$ ]]; then
-        echo "$text"
-        return
-    fi
+is_address() {
+    local text=${1,,} head=() tail=() group
+    [[ ! $text =~ ^$OCTET_FORM(\.$OCTET_FORM){3}$ ]] || return 0
     [[ $text == *:* && $text != *:::* && $text != *::*::* && ! $text =~ [^:]:$ ]] || return 1
     IFS=: read -ra head <<<"${text%%::*}"
     if [[ $text == *::* ]]; then
         IFS=: read -ra tail <<<"${text#*::}"
         [ $((${#head[@]} + ${#tail[@]})) -lt 8 ] || return 1
-        while [ $((${#head[@]} + ${#tail[@]})) -lt 8 ]; do head+=(0); done
+    else
+        [ ${#head[@]} = 8 ] || return 1
     fi
-    [ $((${#head[@]} + ${#tail[@]})) = 8 ] || return 1
     for group in "${head[@]}" "${tail[@]}"; do
         [[ $group =~ ^[0-9a-f]{1,4}$ ]] || return 1
-        out+=$(printf ':%x' "0x$group")
     done
-    echo "${out#:}"
 }
 
-# Addresses that name no one host on a network: this host's own, multicast, of a link.
-address_is_special() {
-    case $1 in 0.* | 127.* | 22[4-9].* | 2[3-5]?.* | 0:0:0:0:0:0:0:[01] | ff??:* | fe[89ab]?:*) return 0 ;; esac
-    return 1
+# Containers' ports are published by IPv4; 0, 127 and what is above 223 names no one host on a network.
+inventory_address() { # LINE ADDRESS
+    [[ $2 =~ ^$OCTET_FORM(\.$OCTET_FORM){3}$ ]] || { inventory_error "$1" "\"$2\" is no IPv4 address"; return; }
+    case $2 in
+        0.* | 127.* | 22[4-9].* | 2[3-5]?.*)
+            inventory_error "$1" "other hosts cannot reach $2: want the host's address among them" ;;
+    esac
+    [ -z "${LINE_OF[$2]:-}" ] || inventory_error "$1" "the address $2 is that of line ${LINE_OF[$2]} already"
+    LINE_OF[$2]=$1
 }
 
 inventory_error() {
@@ -92,14 +92,6 @@ inventory_setting() {
         return
     done <<<"$INVENTORY_SETTINGS"
     inventory_error "$line" "unknown setting \"$key\" (see deploy/README.md)"
-}
-
-inventory_address() { # LINE ADDRESS
-    local whole
-    whole=$(address_expand "$2") || { inventory_error "$1" "\"$2\" is no IP address"; return; }
-    ! address_is_special "$whole" || inventory_error "$1" "other hosts cannot reach $2: want the host's address among them"
-    [ -z "${LINE_OF[$whole]:-}" ] || inventory_error "$1" "the address $2 is that of line ${LINE_OF[$whole]} already"
-    LINE_OF[$whole]=$1
 }
 
 inventory_roles() { # LINE ROLES
@@ -162,7 +154,7 @@ inventory_whole() {
         inventory_error "$(line_of bus_port)" "bus_port: $BUS_PORTS ports from it on must not be cell_ports"
     [ "${SETTINGS[monitors]}" != none ] || return 0
     for address in ${SETTINGS[monitors]//,/ }; do
-        address_expand "${address%/*}" >/dev/null && [[ $address =~ ^[^/]+(/[0-9]{1,3})?$ ]] ||
+        is_address "${address%/*}" && [[ $address =~ ^[^/]+(/[0-9]{1,3})?$ ]] ||
             inventory_error "$(line_of monitors)" "monitors: \"$address\" is no IP address"
     done
 }

@@ -42,7 +42,7 @@ keys_authority() { openssl pkey -in "$1/keys/ca.key" -pubout 2>/dev/null; }
 api_names() {
     local host
     host=$(api_url | sed -E 's#https://##; s#:[0-9]+$##; s#[][]##g')
-    address_expand "$host" >/dev/null && echo "IP:$host" || echo "DNS:$host"
+    is_address "$host" && echo "IP:$host" || echo "DNS:$host"
     [ "$host" = "$(controller_address | tr -d '[]')" ] || echo "IP:$(controller_address | tr -d '[]')"
 }
 router_names() {
