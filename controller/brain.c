@@ -406,8 +406,10 @@ void brain_page(struct brain *b, struct strbuf *out) {
 void brain_metrics(struct brain *b, struct strbuf *out) {
     struct lrp_totals t;
     struct lrp_counters n;
+    struct lrp_image_totals im;
     lrp_totals(b->lrp, &t);
     lrp_counters(b->lrp, &n);
+    lrp_image_totals(b->lrp, &im);
     const struct {
         const char *name, *type, *help;
         uint64_t value;
@@ -444,6 +446,9 @@ void brain_metrics(struct brain *b, struct strbuf *out) {
         {"berth_tasks_running", "gauge", "Tasks that run.", t.tasks_running},
         {"berth_tasks_succeeded_total", "counter", "Tasks that ended well.", b->tasks_succeeded},
         {"berth_tasks_failed_total", "counter", "Tasks that failed.", b->tasks_failed},
+        {"berth_images", "gauge", "Images that apps and tasks run.", im.images},
+        {"berth_images_scarce", "gauge", "Those of them that are not whole on two cells.",
+         im.scarce},
         {"berth_settled", "gauge", "1 once known cells had their chance to report.",
          lrp_is_settled(b->lrp)},
         {"berth_convergences_total", "counter", "Convergences.", b->convergences},

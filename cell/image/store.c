@@ -360,18 +360,19 @@ void layer_release(struct image_store *s, struct layer *layer) {
 }
 
 /* In which turn it goes; 0: it does not. A blob is a spare copy, unless the controller counts on it
- * being here; even then running an app comes first. */
-static int turn(const struct image_store *s, const struct layer *l, bool all) {
+ * being here: then it stays on a full disk, too, for it may be one of the last two, and another
+ * cell has room for the app that does not fit. */
+static int turn(const struct image_store *s, const struct layer *l) {
     if (l->kind == IMAGE_TREE)
         return l->holds ? 0 : 2;
-    return !keeping_has(s, l->hex) ? 1 : all ? 3 : 0;
+    return keeping_has(s, l->hex) ? 0 : 1;
 }
 
-static struct layer *next_to_go(struct image_store *s, bool all) {
+static struct layer *next_to_go(struct image_store *s) {
     struct layer *first = NULL;
     int first_turn = 0;
     for (struct layer *l = s->layers; l; l = l->next) {
-        int its = turn(s, l, all);
+        int its = turn(s, l);
         if (its &&
             (!first || its < first_turn || (its == first_turn && l->used_ns < first->used_ns))) {
             first = l;
@@ -383,7 +384,7 @@ static struct layer *next_to_go(struct image_store *s, bool all) {
 
 void store_collect(struct image_store *s, uint64_t bytes) {
     struct layer *layer;
-    while (s->stats.bytes > bytes && (layer = next_to_go(s, bytes == 0))) {
+    while (s->stats.bytes > bytes && (layer = next_to_go(s))) {
         if (discard(s, layer->kind, layer->hex) < 0)
             return; /* a broken disk; nothing to gain by going on */
         s->stats.collected++;

@@ -80,7 +80,7 @@ void layer_release(struct image_store *s, struct layer *layer);
 int layer_mark(const struct image_store *s, enum image_kind kind, const char *name,
                const struct fetch_result *made, struct error *err);
 /* Removes blobs that nobody must keep, then unused layers, the longest unused first, until the
- * cache is as small as `bytes`; for 0 all other blobs too. */
+ * cache is as small as `bytes`. */
 void store_collect(struct image_store *s, uint64_t bytes);
 /* Removes DIR/tmp/NAME in the background. */
 void store_remove_later(struct image_store *s, const char *name);

@@ -174,9 +174,11 @@ static json_t *process_json(struct call *c, const struct app_row *app, const str
         text = "it is not desired yet: the log of the controller says why";
     else if (!*text && has_no_route(c, p))
         text = "no route leads to it";
-    return json_pack("{s:s,s:s,s:I,s:I,s:s,s:o}", "type", p->type, "guid", p->guid, "desired",
+    int copies = lrp_image_copies(c->api->deps.lrp, group);
+    return json_pack("{s:s,s:s,s:I,s:I,s:s,s:o,s:o}", "type", p->type, "guid", p->guid, "desired",
                      (json_int_t)wanted, "running", (json_int_t)v.running, "text", text,
-                     "instances", v.list);
+                     "image_copies", copies < 0 ? json_null() : json_integer(copies), "instances",
+                     v.list);
 }
 
 static int add_old_versions(struct call *c, const struct app_row *app,

@@ -168,10 +168,14 @@ static void print_process(const json_t *p) {
     static const char *const header[] = {"", "state", "since", "cell", "why"};
     const json_t *instances = json_object_get(p, "instances"), *one;
     const char *text = json_text(p, "text");
+    const json_t *copies = json_object_get(p, "image_copies");
     size_t i;
     printf("\n%s: %" PRId64 " of %" PRId64 " instances run%s%s\n", json_text(p, "type"),
            (int64_t)json_number(p, "running"), (int64_t)json_number(p, "desired"),
            *text ? "; " : "", text);
+    if (json_is_integer(copies))
+        printf("its image can be had from %" JSON_INTEGER_FORMAT " cell%s without the registry\n",
+               json_integer_value(copies), json_integer_value(copies) == 1 ? "" : "s");
     if (json_array_size(instances) == 0)
         return;
     struct table *t = table_new(header, ARRAY_SIZE(header));

@@ -175,3 +175,32 @@ bool lrp_keep_list(const struct lrp *l, const char *cell_id, uint32_t from,
     }
     return false;
 }
+
+/* --- looking --- */
+
+int lrp_image_copies(const struct lrp *l, const char *group) {
+    const struct process *p;
+    int copies = 0;
+    HASH_FIND_STR(l->processes, group, p);
+    const struct image *im = p && p->want ? p->want->image : NULL;
+    if (!im)
+        return -ENOENT;
+    for (size_t i = 0; i < l->cell_count; i++) {
+        const struct cell *c = l->cells[i];
+        copies += c->present && !c->suspect && c->gives && image_bytes_at(im, c) == im->bytes;
+    }
+    return copies;
+}
+
+void lrp_image_totals(const struct lrp *l, struct lrp_image_totals *ret) {
+    *ret = (struct lrp_image_totals){0};
+    for (const struct image *im = l->images; im; im = im->hh.next) {
+        unsigned whole = 0;
+        for (size_t k = 0; k < KEEPERS; k++) {
+            const struct cell *c = im->keepers[k].cell;
+            whole += c && may_keep(c) && image_bytes_at(im, c) == im->bytes;
+        }
+        ret->images++;
+        ret->scarce += whole < KEEPERS;
+    }
+}

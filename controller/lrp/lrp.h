@@ -243,6 +243,15 @@ struct lrp_kept {
 bool lrp_keep_list(const struct lrp *l, const char *cell_id, uint32_t from,
                    bool (*each)(void *arg, const struct lrp_kept *kept), void *arg);
 
+/* How many cells that are heard can give all of the image that this group wants. -ENOENT: it wants
+ * none. */
+int lrp_image_copies(const struct lrp *l, const char *group);
+/* Images that are wanted, and those of them that are not whole on two cells that keep them. */
+struct lrp_image_totals {
+    uint64_t images, scarce;
+};
+void lrp_image_totals(const struct lrp *l, struct lrp_image_totals *ret);
+
 /* --- routes
  * ---------------------------------------------------------------------------------------- */
 

@@ -182,6 +182,7 @@ START_TEST(the_places_of_an_app_are_shown_to_whom_it_is_shown) {
     ck_assert(json_is_true(json_object_get(a.json, "settled")));
     const json_t *p = json_array_get(json_object_get(a.json, "processes"), 0);
     ck_assert_int_eq(json_integer_value(json_object_get(p, "running")), 1);
+    ck_assert_int_eq(json_integer_value(json_object_get(p, "image_copies")), 2);
     const json_t *one = json_array_get(json_object_get(p, "instances"), 0);
     ck_assert_str_eq(json_string_value(json_object_get(one, "cell")), "cell-1");
     ck_assert_str_eq(json_string_value(json_object_get(one, "zone")), "z1");

@@ -2,6 +2,7 @@
  */
 #include "tests/unit/image/store_world.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -115,6 +116,23 @@ START_TEST(blobs_go_before_layers_unless_they_must_be_kept) {
 }
 END_TEST
 
+/* They may be the last two. */
+START_TEST(a_full_disk_takes_nothing_that_must_be_kept) {
+    limits.cache_bytes = 1 << 30;
+    keep_blobs();
+    size_t all[] = {add_blob(1000), add_blob(2000), add_blob(3000)};
+    struct outcome o;
+    image_lease_free(pull(all, 2));
+    keep(all, 1);
+    blobs[2].fail = -ENOSPC;
+    start(&o, all + 2, 1);
+    wait_until(o.done);
+    ck_assert_int_eq(o.err.code, -ENOSPC);
+    ck_assert(blob_there(0) && !blob_there(1) && !layer_there(0) && !layer_there(1));
+    wait_until(count_entries("tmp") == 0);
+}
+END_TEST
+
 START_TEST(what_must_be_kept_is_fetched_and_not_unpacked) {
     keep_blobs();
     watch();
@@ -204,6 +222,7 @@ int main(void) {
         wrong_content_is_fetched_again_when_somebody_else_may_have_it_right,
         a_pull_that_is_cancelled_makes_no_other_try,
         blobs_go_before_layers_unless_they_must_be_kept,
+        a_full_disk_takes_nothing_that_must_be_kept,
         what_must_be_kept_is_fetched_and_not_unpacked,
         keeping_waits_while_an_app_waits_and_tries_again_after_a_failure,
         a_blob_that_lost_bytes_is_dropped_at_start,

@@ -468,6 +468,34 @@ START_TEST(two_cells_keep_an_image_once_one_has_all_of_it) {
 }
 END_TEST
 
+START_TEST(it_is_told_on_how_many_cells_an_image_is_whole) {
+    struct lrp_image_totals t;
+    start(1);
+    for (size_t i = 0; i < 3; i++)
+        join(i, "z1", 1000);
+    desire("p", "ab", 1);
+    pass(1, 0);
+    ck_assert_int_eq(lrp_image_copies(lrp, "p"), 0);
+    ck_assert_int_eq(lrp_image_copies(lrp, "q"), -ENOENT);
+    say(0, true, true, "ab", "ab", "");
+    say(1, true, true, "a", "ab", "");
+    say(2, true, false, "ab", "ab", ""); /* gives nothing */
+    pass(3, 0);
+    ck_assert_int_eq(lrp_image_copies(lrp, "p"), 1);
+    lrp_image_totals(lrp, &t);
+    ck_assert(t.images == 1 && t.scarce == 1);
+    say_of("repo", 1, "ab", "ab");
+    ck_assert_int_eq(lrp_image_copies(lrp, "p"), 2);
+    lrp_image_totals(lrp, &t);
+    ck_assert(t.images == 1 && t.scarce == 0);
+    pass(20, BIT(0));
+    ck_assert_int_eq(lrp_image_copies(lrp, "p"), 1);
+    lrp_image_totals(lrp, &t);
+    ck_assert(t.images == 1 && t.scarce == 1);
+    lrp_free(lrp);
+}
+END_TEST
+
 START_TEST(a_lost_keeper_is_replaced_and_not_called_back) {
     start(1);
     join(0, "z1", 1000);
@@ -617,6 +645,7 @@ RUN_TESTS("lrp/layers", an_instance_goes_where_its_layers_are_unless_something_w
           a_repositorys_image_is_kept_twice_too_whoever_else_has_the_same_layers,
           only_the_holders_that_are_named_to_the_end_of_a_full_list_stay,
           two_cells_keep_an_image_once_one_has_all_of_it,
+          it_is_told_on_how_many_cells_an_image_is_whole,
           a_lost_keeper_is_replaced_and_not_called_back,
           a_keeper_that_gets_nowhere_makes_room_for_another,
           an_image_that_no_cell_can_give_is_kept_after_a_while,
