@@ -268,6 +268,11 @@ static int take_routes(const struct place *at, const json_t *map, struct manifes
         if (route->protocol && !str_eq(route->protocol, "http1") &&
             !str_eq(route->protocol, "http2"))
             bad |= wrong(at, "Route protocol must be 'http1' or 'http2'.");
+        char problem[600];
+        route->options = get(one, "options");
+        if (route->options &&
+            route_options_problem(route->options, route->url, problem, sizeof problem))
+            bad |= wrong(at, "%s", problem);
         app->route_count++;
     }
     return bad;

@@ -29,6 +29,7 @@ struct manifest_process {
 struct manifest_route {
     const char *url; /* "host.domain/path" */
     const char *protocol;
+    const json_t *options; /* borrowed; an object, or NULL */
 };
 
 struct manifest_app {

@@ -45,20 +45,6 @@ static const char *called(const json_t *one) {
     return name ? name : body_text(one, "name");
 }
 
-/* Routes and services are only ever added. */
-static void diff_list(json_t *diff, const char *path, const json_t *now, const json_t *wish) {
-    size_t i, j;
-    json_t *one, *other;
-    json_array_foreach(wish, i, one) {
-        bool known = false;
-        char at[256];
-        json_array_foreach(now, j, other) known |= str_eq(called(one), called(other));
-        snprintf(at, sizeof at, "%s/%zu", path, i);
-        if (!known)
-            put(diff, at, NULL, one);
-    }
-}
-
 /* Members of a mapping that the app has otherwise; those of mappings in it too. */
 static void diff_map(json_t *diff, const char *path, const json_t *now, const json_t *wish) {
     const char *name;
@@ -71,6 +57,25 @@ static void diff_map(json_t *diff, const char *path, const json_t *now, const js
             diff_map(diff, one, was, value);
         else if (!json_is_null(value) && (!was || !json_equal(was, value)))
             put(diff, one, was, value);
+    }
+}
+
+/* Routes and services are only ever added; a route that stands may get other options. */
+static void diff_list(json_t *diff, const char *path, const json_t *now, const json_t *wish) {
+    size_t i, j;
+    json_t *one, *other;
+    json_array_foreach(wish, i, one) {
+        const json_t *known = NULL;
+        char at[256];
+        json_array_foreach(now, j, other) {
+            if (str_eq(called(one), called(other)))
+                known = other;
+        }
+        snprintf(at, sizeof at, "%s/%zu%s", path, i, known ? "/options" : "");
+        if (known)
+            diff_map(diff, at, json_object_get(known, "options"), json_object_get(one, "options"));
+        else
+            put(diff, at, NULL, one);
     }
 }
 

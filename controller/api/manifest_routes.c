@@ -47,6 +47,8 @@ static int map_one(struct call *c, const struct app_row *app, const struct space
             "For application '%s': The route '%s%s%s%s' is already in use by another "
             "space",
             app->name, wish->host, *wish->host ? "." : "", wish->domain->name, wish->path);
+    if (found == 0 && route_change_options(c, &route, wish->options) < 0)
+        return -1;
     return destination_add(c, &route, app, "web", 0, protocol ? protocol : "http1");
 }
 
@@ -85,7 +87,7 @@ static int map_default(struct call *c, const struct app_row *app, const struct s
                             app->name);
     if (default_domain(c, space->org_guid, &domain) < 0)
         return -1;
-    return map_one(c, app, space, &(struct route_wish){label, "", &domain}, NULL);
+    return map_one(c, app, space, &(struct route_wish){label, "", &domain, NULL}, NULL);
 }
 
 static int map_random(struct call *c, const struct app_row *app, const struct space_row *space,
@@ -94,7 +96,7 @@ static int map_random(struct call *c, const struct app_row *app, const struct sp
     char host[100];
     if (default_domain(c, space->org_guid, &domain) < 0)
         return -1;
-    struct route_wish wish = {host, "", &domain};
+    struct route_wish wish = {host, "", &domain, NULL};
     for (int i = 0; i < RANDOM_TRIES; i++) {
         _cleanup_(route_row_fini) struct route_row taken = {0};
         unsigned char dice[2];
@@ -171,7 +173,7 @@ static int map_given(struct call *c, const struct app_row *app, const struct spa
                                 "For application '%s': The route '%.255s' does not match any "
                                 "existing domain",
                                 app->name, wish->routes[i].url);
-        struct route_wish route = {label, url.path, domain};
+        struct route_wish route = {label, url.path, domain, wish->routes[i].options};
         if (map_one(c, app, space, &route, wish->routes[i].protocol) < 0)
             return -1;
     }

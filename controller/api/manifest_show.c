@@ -65,8 +65,11 @@ static int add_routes(struct call *c, const struct app_row *app, json_t *map) {
     for (size_t i = 0; i < rows.n; i++) {
         const struct destination_row *d = &rows.v[i];
         _cleanup_(freep) char *url = route_url(d->host, d->domain_name, d->path);
-        json_array_append_new(
-            list, json_pack("{s:o,s:s}", "route", json_text_or_null(url), "protocol", d->protocol));
+        json_t *one =
+            json_pack("{s:o,s:s}", "route", json_text_or_null(url), "protocol", d->protocol);
+        if (one && d->options)
+            set(one, "options", json_stored(d->options, "{}"));
+        json_array_append_new(list, one);
     }
     return set(map, "routes", list);
 }

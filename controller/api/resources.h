@@ -337,6 +337,7 @@ int builds_start_after(struct call *c, const char *app_guid, bool start);
 struct route_wish {
     const char *host, *path;
     const struct domain_row *domain;
+    const json_t *options; /* checked; NULL: none */
 };
 /* Creates it; 422 when it is taken or no route. */
 int route_create(struct call *c, const struct route_wish *wish, const char *space_guid,
@@ -349,6 +350,15 @@ int route_delete(struct call *c, const struct route_row *r);
 int route_find(struct call *c, const struct route_wish *wish, struct route_row *ret);
 /* "host.domain/path", owned; NULL: out of memory. */
 char *route_url(const char *host, const char *domain, const char *path);
+/* Merges options that were checked; stores the route, with an event, when that changes it. */
+int route_change_options(struct call *c, struct route_row *r, const json_t *changes);
+/* route_options.c: as a request gives them (NULL: it does not; null as a value: none), each mistake
+ * an error of the call; ... */
+#define ROUTE_BALANCINGS "round-robin, least-connection"
+int route_options_check(struct call *c, const json_t *options);
+/* ... as a manifest gives them for the route `url`: 0, or what is wrong is in buf. */
+int route_options_problem(const json_t *options, const char *url, char *buf, size_t n);
+int route_options_merge(struct call *c, const json_t *changes, char **stored);
 /* NULL when it is well formed, else why not. */
 const char *route_host_problem(const char *host);
 const char *route_path_problem(const char *path);

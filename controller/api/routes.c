@@ -282,6 +282,8 @@ int route_create(struct call *c, const struct route_wish *wish, const char *spac
     lower(ret->host);
     memcpy(ret->domain_guid, wish->domain->guid, GUID_SIZE);
     snprintf(ret->space_guid, GUID_SIZE, "%s", space_guid);
+    if (route_options_merge(c, wish->options, &ret->options) < 0)
+        return -1;
     int r = store_route_insert(c->api->deps.store, ret, &err);
     if (r == -EEXIST)
         return route_taken(c, wish);
@@ -315,7 +317,7 @@ int create_route(struct call *c) {
         {.name = "host", .kind = FIELD_TEXT, .nullable = true, .max = HOST_MAX},
         {.name = "path", .kind = FIELD_TEXT, .nullable = true, .max = PATH_MAX_},
         {.name = "port", .kind = FIELD_INT, .nullable = true},
-        {.name = "options", .kind = FIELD_OBJECT, .nullable = true},
+        {.name = "options", .kind = FIELD_ANY},
         FIELD_OF("relationships", true, both),
         FIELD_METADATA,
     };
@@ -323,32 +325,54 @@ int create_route(struct call *c) {
     _cleanup_(domain_row_fini) struct domain_row domain = {0};
     _cleanup_(route_row_fini) struct route_row r = {0};
     int64_t port = 0;
-    if (body_check_all(c, fields) < 0 ||
+    const json_t *options = body_at(c->json, "options");
+    if (body_check_all(c, fields) < 0 || route_options_check(c, options) < 0 ||
         route_place(c, body_text(c->json, "relationships.space.data.guid"),
                     body_text(c->json, "relationships.domain.data.guid"), &space, &domain) < 0)
         return -1;
     if (body_int(c->json, "port", &port))
         return fail_invalid(c, "Ports are not supported for domains of type 'http'.");
     const char *host = body_text(c->json, "host"), *path = body_text(c->json, "path");
-    struct route_wish wish = {host ? host : "", path ? path : "", &domain};
+    struct route_wish wish = {host ? host : "", path ? path : "", &domain, options};
     if (metadata_merge(c, c->json, &r.labels, &r.annotations) < 0 ||
         route_create(c, &wish, space.guid, &r) < 0)
         return -1;
     return reply_route(c, 201, r.guid);
 }
 
+static int save_route(struct call *c, struct route_row *r, json_t *request) {
+    struct error err = {0};
+    if (store_route_update(c->api->deps.store, r, &err) < 0) {
+        json_decref(request);
+        return fail_internal(c, &err);
+    }
+    return record_event_on(c, "audit.route.update", "route", r->guid, r->host, r->space_guid, "",
+                           json_pack("{s:o}", "request", request));
+}
+
+int route_change_options(struct call *c, struct route_row *r, const json_t *changes) {
+    _cleanup_(freep) char *was = str_dup(r->options ? r->options : "");
+    if (!was)
+        return fail_no_memory(c);
+    if (route_options_merge(c, changes, &r->options) < 0)
+        return -1;
+    if (str_eq(was, r->options ? r->options : ""))
+        return 0;
+    return save_route(c, r, json_pack("{s:O}", "options", changes));
+}
+
 int update_route(struct call *c) {
     static const struct field fields[] = {
-        {.name = "options", .kind = FIELD_OBJECT, .nullable = true},
+        {.name = "options", .kind = FIELD_ANY},
         FIELD_METADATA,
     };
     _cleanup_(route_row_fini) struct route_row r = {0};
-    struct error err = {0};
+    const json_t *options = body_at(c->json, "options");
     if (load_route(c, c->params[0], NEED_WRITE, &r) < 0 || body_check_all(c, fields) < 0 ||
-        metadata_merge(c, c->json, &r.labels, &r.annotations) < 0)
+        route_options_check(c, options) < 0 || route_options_merge(c, options, &r.options) < 0 ||
+        metadata_merge(c, c->json, &r.labels, &r.annotations) < 0 ||
+        save_route(c, &r, json_incref(c->json)) < 0)
         return -1;
-    if (store_route_update(c->api->deps.store, &r, &err) < 0)
-        return fail_internal(c, &err);
     return reply_route(c, 200, r.guid);
 }
 
@@ -457,7 +481,7 @@ int get_route_reservation(struct call *c) {
     if (load_domain(c, c->params[0], &domain) < 0)
         return -1;
     const char *host = call_query(c, "host"), *path = call_query(c, "path");
-    struct route_wish wish = {host ? host : "", path ? path : "", &domain};
+    struct route_wish wish = {host ? host : "", path ? path : "", &domain, NULL};
     int found = route_find(c, &wish, &r);
     if (found < 0)
         return -1;

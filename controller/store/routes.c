@@ -81,6 +81,7 @@ static const struct column destination_columns[] = {
     COLUMN_READ(destination_row, COLUMN_TEXT, host, "r.host"),
     COLUMN_READ(destination_row, COLUMN_TEXT, path, "r.path"),
     COLUMN_READ(destination_row, COLUMN_TEXT, domain_name, "d.name"),
+    COLUMN_READ(destination_row, COLUMN_TEXT, options, "r.options"),
     COLUMN_READ(destination_row, COLUMN_TEXT, image_ports,
                 "(SELECT dr.ports FROM apps a JOIN droplets dr ON dr.guid = a.droplet_guid"
                 " WHERE a.guid = t.app_guid)"),

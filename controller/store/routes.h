@@ -33,11 +33,11 @@ STORE_DECLARE(route)
 struct destination_row {
     STORE_ROW_HEAD;
     char route_guid[GUID_SIZE], app_guid[GUID_SIZE];
-    char *process_type;              /* "web" */
-    uint64_t port;                   /* container port; 0: the image's lowest or 8080 */
-    char *protocol;                  /* "http1" */
-    char *host, *path, *domain_name; /* read only: the route's */
-    char *image_ports;               /* read only: `ports` of the app's current droplet */
+    char *process_type;                        /* "web" */
+    uint64_t port;                             /* container port; 0: the image's lowest or 8080 */
+    char *protocol;                            /* "http1" */
+    char *host, *path, *domain_name, *options; /* read only: the route's */
+    char *image_ports;                         /* read only: `ports` of the app's current droplet */
 };
 STORE_DECLARE(destination)
 

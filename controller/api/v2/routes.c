@@ -226,7 +226,7 @@ int create_v2_route(struct call *c) {
     if (body_int(c->json, "port", &port))
         return fail_invalid(c, "Ports are not supported for domains of type 'http'.");
     const char *host = body_text(c->json, "host"), *path = body_text(c->json, "path");
-    struct route_wish wish = {host ? host : "", path ? path : "", &domain};
+    struct route_wish wish = {host ? host : "", path ? path : "", &domain, NULL};
     if (need_free(c, &wish) < 0 || route_create(c, &wish, space.guid, &r) < 0)
         return -1;
     return reply_route(c, 201, r.guid);
@@ -258,7 +258,7 @@ int get_v2_route_reserved(struct call *c) {
         return -1;
     const char *host = c->params[1] ? c->params[1] : call_query(c, "host"),
                *path = call_query(c, "path");
-    struct route_wish wish = {host ? host : "", path ? path : "", &domain};
+    struct route_wish wish = {host ? host : "", path ? path : "", &domain, NULL};
     int found = route_find(c, &wish, &r);
     if (found < 0)
         return -1;

@@ -342,6 +342,66 @@ START_TEST(map_and_unmap_a_route) {
 }
 END_TEST
 
+static void patch_options(const char *url, const char *options, const char *want_text) {
+    char body[300];
+    snprintf(body, sizeof body, "{'options':%s}", options);
+    struct answer a = want(200, "PATCH", url, body);
+    char *text = json_dumps(json_object_get(a.json, "options"), JSON_COMPACT);
+    ck_assert_str_eq(text, want_text);
+    free(text);
+    answer_fini(&a);
+}
+
+START_TEST(options_of_a_route) {
+    static const struct {
+        const char *options, *detail;
+    } bad[] = {
+        {"null", "Options 'options' is not a valid object"},
+        {"[]", "Options 'options' is not a valid object"},
+        {"{'loadbalancing':'random'}", "Options Loadbalancing must be one of 'round-robin, "
+                                       "least-connection' if present"},
+        {"{'loadbalancing':1}", "Options Loadbalancing must be one of 'round-robin, "
+                                "least-connection' if present"},
+        {"{'loadbalancing':'round-robin','x':1}", "Options Unknown field(s): 'x'"},
+    };
+    static const char one[] = "{\"loadbalancing\":\"least-connection\"}";
+    char url[200], body[400], domain[GUID_SIZE];
+    struct answer a = want(200, "GET", "/v3/domains?names=apps.test", NULL);
+    snprintf(domain, sizeof domain, "%s", guid_of(&a, 0));
+    answer_fini(&a);
+    for (size_t i = 0; i <= ARRAY_SIZE(bad); i++) {
+        snprintf(body, sizeof body,
+                 "{'host':'r','options':%s,'relationships':{'space':{'data':{'guid':'%s'}},"
+                 "'domain':{'data':{'guid':'%s'}}}}",
+                 i < ARRAY_SIZE(bad) ? bad[i].options : "{'loadbalancing':null}", space_guid,
+                 domain);
+        a = want(i < ARRAY_SIZE(bad) ? 422 : 201, "POST", "/v3/routes", body);
+        if (i < ARRAY_SIZE(bad))
+            ck_assert_str_eq(detail_of(&a), bad[i].detail);
+        else
+            snprintf(url, sizeof url, "/v3/routes/%s", text_at(&a, "guid"));
+        answer_fini(&a);
+    }
+    patch_options(url, "{}", "{}");
+    patch_options(url, "{'loadbalancing':'round-robin'}", "{\"loadbalancing\":\"round-robin\"}");
+    patch_options(url, "{'loadbalancing':'least-connection'}", one);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        snprintf(body, sizeof body, "{'options':%s}", bad[i].options);
+        a = want(422, "PATCH", url, body);
+        ck_assert_str_eq(detail_of(&a), bad[i].detail);
+        answer_fini(&a);
+    }
+    a = want(200, "PATCH", url, "{'metadata':{'labels':{'a':'b'}}}"); /* leaves them alone */
+    ck_assert_str_eq(text_at(&a, "options.loadbalancing"), "least-connection");
+    answer_fini(&a);
+    patch_options(url, "{}", one);
+    a = want(200, "GET", "/v3/audit_events?types=audit.route.update", NULL);
+    ck_assert_uint_eq(json_array_size(json_object_get(a.json, "resources")), 5);
+    answer_fini(&a);
+    patch_options(url, "{'loadbalancing':null}", "{}");
+}
+END_TEST
+
 START_TEST(delete_leaves_the_route_and_the_job) {
     char app[GUID_SIZE], url[200];
     push(manifest, "a1", "alpine:3", app);
@@ -519,6 +579,7 @@ int main(void) {
         start_stages_the_newest_package_first,
         env_merges_and_null_deletes,
         map_and_unmap_a_route,
+        options_of_a_route,
         delete_leaves_the_route_and_the_job,
         create_space_as_the_cli_does,
         rename_ignores_what_stays_the_same,

@@ -213,6 +213,24 @@ START_TEST(bad_manifests_say_what_is_wrong_and_change_nothing) {
          "For application 'a': Buildpacks cannot be configured for a docker lifecycle app."},
         {"applications: [{name: a, docker: {image: i}, routes: [{route: a.nope.test}]}]", 422,
          "For application 'a': The route 'a.nope.test' does not match any existing domain"},
+        {"applications: [{name: a, docker: {image: i}, routes: [{route: r.apps.test, options: "
+         "x}]}]",
+         422, "For application 'a': Route 'r.apps.test': options must be an object"},
+        {"applications: [{name: a, docker: {image: i}, routes: [{route: r.apps.test, options: {x: "
+         "1}}]}]",
+         422,
+         "For application 'a': Route 'r.apps.test' contains invalid route option 'x'. Valid keys: "
+         "'loadbalancing'"},
+        {"applications: [{name: a, docker: {image: i}, routes: [{route: r.apps.test, options: "
+         "{loadbalancing: 1}}]}]",
+         422,
+         "For application 'a': Invalid value for 'loadbalancing' for Route 'r.apps.test'; Valid "
+         "values are: 'round-robin, least-connection'"},
+        {"applications: [{name: a, docker: {image: i}, routes: [{route: r.apps.test, options: "
+         "{loadbalancing: hash}}]}]",
+         422,
+         "For application 'a': Cannot use loadbalancing value 'hash' for Route 'r.apps.test'; "
+         "Valid values are: 'round-robin, least-connection'"},
         {"applications: [{name: a, docker: {image: i}, processes: [{instances: 1}]}]", 422,
          "For application 'a': All Processes must specify a type"},
         {"applications: [{name: a, docker: {image: i}, processes: [{type: web}, {type: web}]}]",
@@ -271,6 +289,61 @@ START_TEST(routes_of_a_manifest) {
     a = want(200, "GET", "/v3/routes?hosts=y", NULL); /* the route stays, unmapped */
     list = json_object_get(a.json, "resources");
     ck_assert_uint_eq(json_array_size(body_at(json_array_get(list, 0), "destinations")), 0);
+    answer_fini(&a);
+}
+END_TEST
+
+static void apply_option(const char *options) {
+    char yaml[300];
+    snprintf(yaml, sizeof yaml,
+             "applications:\n- name: b\n  docker: {image: i}\n  routes:\n"
+             "  - route: r.apps.test\n%s",
+             options);
+    struct answer a = apply(yaml);
+    ck_assert_msg(a.status == 202, "%d %s", a.status, a.text);
+    answer_fini(&a);
+}
+
+static void check_option(const char *want_value, size_t changes) {
+    struct answer a = want(200, "GET", "/v3/routes?hosts=r", NULL);
+    const json_t *route = json_array_get(json_object_get(a.json, "resources"), 0);
+    ck_assert_str_eq(body_text(route, "options.loadbalancing"), want_value);
+    answer_fini(&a);
+    a = want(200, "GET", "/v3/audit_events?types=audit.route.update", NULL);
+    ck_assert_uint_eq(json_array_size(json_object_get(a.json, "resources")), changes);
+    answer_fini(&a);
+}
+
+START_TEST(options_of_a_route_in_a_manifest) {
+    static const char other[] = "applications:\n- name: b\n  routes:\n  - route: r.apps.test\n"
+                                "    options: {loadbalancing: least-connection}\n";
+    char url[200];
+    apply_option("    options: {loadbalancing: round-robin}\n");
+    check_option("round-robin", 0);
+    apply_option("    options: {loadbalancing: least-connection}\n");
+    check_option("least-connection", 1);
+    apply_option("    options: {loadbalancing: least-connection}\n"); /* changes nothing */
+    apply_option("    options: {}\n");
+    apply_option("");
+    check_option("least-connection", 1);
+    snprintf(url, sizeof url, "/v3/spaces/%s/manifest_diff", space_guid);
+    struct question q = {"POST", url, token, "application/x-yaml", other, 0};
+    struct answer a = ask_full(&q);
+    ck_assert_msg(a.status == 201, "%d %s", a.status, a.text);
+    ck_assert_uint_eq(json_array_size(json_object_get(a.json, "diff")), 0);
+    answer_fini(&a);
+    apply_option("    options: {loadbalancing: round-robin}\n");
+    a = ask_full(&q);
+    const json_t *one = json_array_get(json_object_get(a.json, "diff"), 0);
+    ck_assert_str_eq(body_text(one, "op"), "replace");
+    ck_assert_str_eq(body_text(one, "path"), "/applications/0/routes/0/options/loadbalancing");
+    answer_fini(&a);
+    a = want(200, "GET", "/v3/apps?names=b", NULL);
+    snprintf(url, sizeof url, "/v3/apps/%s/manifest",
+             body_text(json_array_get(json_object_get(a.json, "resources"), 0), "guid"));
+    answer_fini(&a);
+    a = want(200, "GET", url, NULL);
+    ck_assert_ptr_nonnull(strstr(a.text, "loadbalancing: round-robin"));
     answer_fini(&a);
 }
 END_TEST
@@ -496,6 +569,7 @@ int main(void) {
         a_body_that_is_too_large_is_refused,
         bad_manifests_say_what_is_wrong_and_change_nothing,
         routes_of_a_manifest,
+        options_of_a_route_in_a_manifest,
         staging_that_cannot_begin_fails_the_build,
         a_held_call_is_answered_when_the_api_ends,
         filters_are_decoded_as_the_clis_encode_them,
