@@ -146,6 +146,7 @@ static void fill_held(struct holdings *h, uint64_t now_ms) {
     h->said.port = h->giver.port;
     h->said.nonce = (ProtobufCBinaryData){sizeof h->giver.nonce, h->giver.nonce};
     h->said.clock_ms = now_ms;
+    h->said.by_id = true;
     h->first = false;
     h->full = h->said.more;
 }

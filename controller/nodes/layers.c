@@ -39,6 +39,8 @@ static void note_giver(struct node *node, const Berth__Holdings *h, uint64_t now
 }
 
 int layers_heard(struct node *node, const Berth__Holdings *h) {
+    if (!h->by_id)
+        return 0;
     note_giver(node, h, clock_mono_ms());
     node->in_holdings |= h->full;
     bool ends = node->in_holdings && !h->more;

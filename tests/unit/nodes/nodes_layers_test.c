@@ -54,6 +54,8 @@ static void desire_image(uint8_t letter) {
 
 static const uint8_t nonce[TOKEN_NONCE_SIZE] = "of this run";
 
+static bool says_ids = true;
+
 /* Says that it holds these blobs and gives them at `port`; its clock is `clock_ms`. */
 static void say_holdings(struct peer *p, const char *letters, uint32_t port, uint64_t clock_ms) {
     Berth__Holdings held = BERTH__HOLDINGS__INIT;
@@ -63,6 +65,7 @@ static void say_holdings(struct peer *p, const char *letters, uint32_t port, uin
         digest(blobs + held.blobs.len, (uint8_t)*letters);
     held.blobs.data = blobs;
     held.full = true;
+    held.by_id = says_ids;
     held.address = TEXT("10.1.2.3");
     held.port = port;
     held.nonce = (ProtobufCBinaryData){sizeof nonce, (uint8_t *)(uintptr_t)nonce};
@@ -156,6 +159,19 @@ START_TEST(a_cell_is_told_where_its_apps_layers_are_with_a_token_for_there) {
 }
 END_TEST
 
+/* It says digests alone, of private layers too. */
+START_TEST(what_a_cell_of_before_holds_is_nobodys) {
+    two_cells();
+    says_ids = false;
+    say_holdings(&other_report, "ab", 7420, 5000);
+    says_ids = true;
+    locate(&cell_report, "a");
+    ck_assert_uint_eq(cell_report.ack->places[0]->n_places, 0);
+    ck_assert_int_eq(cell_report.ack->places[0]->leave, BERTH__LEAVE__LEAVE_NONE);
+    two_leave();
+}
+END_TEST
+
 static bool on_first(void *arg, const struct lrp_kept *first) {
     (void)arg, (void)first;
     return false;
@@ -203,4 +219,4 @@ START_TEST(a_cell_is_told_what_it_must_keep) {
 END_TEST
 
 RUN_TESTS("nodes/nodes_layers", a_cell_is_told_where_its_apps_layers_are_with_a_token_for_there,
-          a_cell_is_told_what_it_must_keep)
+          what_a_cell_of_before_holds_is_nobodys, a_cell_is_told_what_it_must_keep)
