@@ -366,16 +366,21 @@ static size_t list_givers(struct lrp *l, const struct cell *asker, const struct 
     return n;
 }
 
-/* The first of many that want what nobody has asks the registry; the others get it from there while
- * it comes. */
+/* The first of many that want what nobody has asks the registry; the next few get it from there
+ * while it comes, the next few of these from the last of those, and so on. */
 static void follow(struct lrp *l, struct cell *asker, struct layer *blob, struct lrp_located *ret) {
     struct cell *c = blob->fetcher;
     if (!c || c == asker || !gives(c) || !has_business(l, c, blob)) {
         blob->fetcher = asker;
+        blob->followers = 0;
         return;
     }
     ret->coming = true;
     ret->ids[ret->n++] = c->id;
+    if (++blob->followers == FOLLOWERS) {
+        blob->fetcher = asker;
+        blob->followers = 0;
+    }
 }
 
 void lrp_locate(struct lrp *l, const char *cell_id, const uint8_t id[LAYER_ID_SIZE],

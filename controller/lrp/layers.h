@@ -22,6 +22,9 @@ struct lrp;
 #define LAYER_DIGEST LAYER_ID_SIZE
 #define HOLDS_MAX    20000 /* of one cell: some 16 bytes each, both ways */
 #define KEEPERS      2
+/* Of one cell that fetches a blob: with a few blobs at a time, no more than it gives to at a time.
+ */
+#define FOLLOWERS 4
 
 /* Pointers in the order of their values. */
 struct ptrset {
@@ -46,7 +49,8 @@ struct layer {                     /* while an image has it or a cell holds it *
     uint8_t key[1 + LAYER_DIGEST]; /* kind and id */
     uint32_t refs;                 /* of images */
     struct ptrset holders;         /* cells */
-    struct cell *fetcher; /* of a blob that nobody has: asks its registry; NULL: nobody does */
+    struct cell *fetcher; /* of a blob that nobody has: to be followed; NULL: nobody fetches it */
+    uint32_t followers;   /* of that one */
     UT_hash_handle hh;    /* lrp.layers */
 };
 

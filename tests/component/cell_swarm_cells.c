@@ -118,8 +118,8 @@ static void send_report(struct cell *c) {
     Berth__Report report = BERTH__REPORT__INIT;
     Berth__Capacity left = BERTH__CAPACITY__INIT;
     Berth__Holdings holdings = BERTH__HOLDINGS__INIT;
-    holdings.by_id = true;
     Berth__Keep keep = BERTH__KEEP__INIT;
+    holdings.by_id = true;
     if (!c->report_open || c->under_way)
         return;
     if (!add_layers(c, &report, &holdings, &keep) && !c->queue && !c->full)

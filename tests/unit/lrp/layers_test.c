@@ -405,6 +405,24 @@ START_TEST(the_first_that_asks_fetches_what_nobody_has_and_the_others_follow) {
 }
 END_TEST
 
+START_TEST(followers_are_followed_in_turn) {
+    start(1);
+    for (size_t i = 0; i < CELLS; i++)
+        join(i, "z1", 1000);
+    for (size_t i = 0; i < CELLS; i++)
+        say(i, true, true, "", "", "");
+    desire("p", "a", CELLS);
+    pass(1, 0);
+    ck_assert_str_eq(located_of("repo", 0, 'a'), "");
+    for (size_t i = 1; i <= FOLLOWERS; i++)
+        ck_assert_str_eq(located_of("repo", i, 'a'), "after c0");
+    ck_assert_str_eq(located_of("repo", 5, 'a'), "after c4");
+    ck_assert_str_eq(located_of("repo", 4, 'a'), ""); /* what it followed came to nothing */
+    ck_assert_str_eq(located_of("repo", 3, 'a'), "after c4");
+    lrp_free(lrp);
+}
+END_TEST
+
 START_TEST(a_repositorys_image_is_kept_twice_too_whoever_else_has_the_same_layers) {
     start(1);
     join(0, "z1", 1000);
@@ -642,6 +660,7 @@ RUN_TESTS("lrp/layers", an_instance_goes_where_its_layers_are_unless_something_w
           a_repositorys_layer_is_for_its_own_apps_alone,
           the_id_of_an_open_layer_gets_nothing_from_who_has_a_repositorys,
           the_first_that_asks_fetches_what_nobody_has_and_the_others_follow,
+          followers_are_followed_in_turn,
           a_repositorys_image_is_kept_twice_too_whoever_else_has_the_same_layers,
           only_the_holders_that_are_named_to_the_end_of_a_full_list_stay,
           two_cells_keep_an_image_once_one_has_all_of_it,
