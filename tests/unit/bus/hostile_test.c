@@ -9,6 +9,7 @@
 
 #include "common/base/random.h"
 #include "common/bus/socket.h"
+#include "common/bus/token.h"
 
 #define CELL   BERTH__NODE_KIND__NODE_CELL
 #define ROUTER BERTH__NODE_KIND__NODE_ROUTER
@@ -162,6 +163,46 @@ START_TEST(the_key_generation_before_is_taken_while_keys_rotate) {
     node_open(&new, &owner, 2, CELL, WATCH, PORT_CONTROL);
     wait_for(loop, old.replies == 1 && new.replies == 1);
     node_close(&old);
+    node_close(&new);
+}
+END_TEST
+
+static void ck_token_key(const struct bus_identity *cell) {
+    const struct hub_peer *peer = hub_find(owner.hub, cell->id);
+    uint8_t its[BUS_KEY_SIZE], ours[BUS_KEY_SIZE];
+    ck_assert_ptr_nonnull(peer);
+    ck_assert_int_eq(token_key(cell->key, its), 0);
+    ck_assert_int_eq(hub_token_key(owner.hub, peer, ours), 0);
+    ck_assert_mem_eq(its, ours, sizeof its);
+}
+
+/* A cell checks tokens by the key that it holds, whichever the others hold by now. */
+START_TEST(tokens_are_of_the_key_that_their_cell_holds_while_keys_rotate) {
+    uint8_t next[BUS_KEY_SIZE] = {42}, id[BUS_ID_SIZE] = {'n', 2};
+    struct node_owner old = {0}, new = {0}, again = {0};
+    struct hub_config config = {.control_url = url_of(PORT_CONTROL),
+                                .logs_url = url_of(PORT_LOGS),
+                                .master_key = next,
+                                .gen = 4,
+                                .watch_wait_ms = owner.watch_wait_ms,
+                                .previous_master_key = owner.master,
+                                .previous_gen = 3};
+    struct hub_ops ops = owner.ops;
+    owner_close(&owner);
+    ck_assert_int_eq(hub_new(&owner.hub, loop, &config, &ops, NULL), 0);
+    node_open(&old, &owner, 1, CELL, REPORT, PORT_CONTROL);
+    hub_derive_identity(next, 4, id, &new.identity);
+    node_open(&new, &owner, 2, CELL, REPORT, PORT_CONTROL);
+    wait_for(loop, old.opens == 1 && new.opens == 1);
+    ck_token_key(&old.identity);
+    ck_token_key(&new.identity);
+    hub_derive_identity(next, 4, old.identity.id,
+                        &again.identity); /* the old one is given its new key */
+    node_close(&old);
+    node_open(&again, &owner, 1, CELL, REPORT, PORT_CONTROL);
+    wait_for(loop, again.opens == 1);
+    ck_token_key(&again.identity);
+    node_close(&again);
     node_close(&new);
 }
 END_TEST
@@ -443,6 +484,7 @@ int main(void) {
         a_revoked_node_loses_its_sessions_with_its_next_word,
         a_revoked_node_that_is_silent_loses_its_sessions_when_tended,
         the_key_generation_before_is_taken_while_keys_rotate,
+        tokens_are_of_the_key_that_their_cell_holds_while_keys_rotate,
         replayed_and_reflected_packets_change_nothing,
         replayed_hellos_are_limited_and_displace_nothing,
         a_spoilt_answer_is_dropped_and_the_request_overdue,
