@@ -74,10 +74,10 @@ do_upgrade_cell() { quietly upgrade_cell "$1"; }
 upgrade() {
     local targets=("${ARGUMENTS[@]}") name role names
     for name in "${targets[@]}"; do known "$name"; done
-    [ ${#targets[@]} -gt 0 ] || targets=("${HOSTS[@]}")
+    [ ${#targets[@]} -gt 0 ] || targets=("${USED[@]}")
     package_choose new
     step "hosts"
-    look "${HOSTS[@]}"
+    look "${USED[@]}"
     for name in "${targets[@]}"; do
         [ -n "$(fact "$name" package)" ] || die "$name has no Berth yet: see deploy/cluster up"
     done
@@ -88,5 +88,5 @@ upgrade() {
         step "$role: $PACKAGE_VERSION"
         one_by_one do_upgrade_$role "${names[@]}" || die "stopped here: run it again when the cause is gone$(way_back)"
     done
-    [ ${#ARGUMENTS[@]} -gt 0 ] || package_is_good
+    [ -n "${ARGUMENTS[*]}$SKIP" ] || package_is_good
 }
