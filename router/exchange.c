@@ -109,11 +109,17 @@ static void count_response(struct exchange *x) {
         COUNT_DOWN(w, tunnels);
 }
 
+struct backend *exchange_take_backend(struct exchange *x) {
+    load_end(TAKE_PTR(x->load));
+    return TAKE_PTR(x->backend);
+}
+
 void exchange_free(struct exchange *x) {
     log_request(x);
     count_response(x);
-    if (x->backend)
-        backend_close(x->backend);
+    struct backend *b = exchange_take_backend(x);
+    if (b)
+        backend_close(b);
     route_unref(x->route);
     body_fini(&x->up_body);
     body_fini(&x->down_body);

@@ -36,6 +36,7 @@ struct exchange {
     struct worker *worker;
     struct backend *backend; /* NULL between attempts and for the router's own answers */
     struct route *route;     /* counted; NULL before the lookup */
+    struct load *load;       /* of the endpoint of `backend`; NULL: is not counted */
     enum up_state up;
     enum down_state down;
     struct body up_body, down_body;
@@ -85,6 +86,9 @@ struct exchange {
 struct exchange *exchange_new(struct client *c, size_t head_n);
 /* Keeps of the parsed head what outlives it; what was not parsed is empty. */
 void exchange_note_head(struct exchange *x, const struct head *h);
+/* Its connection to the app, NULL when there is none, is the caller's then, and the endpoint has
+ * one request less: the only way to let go of it. */
+struct backend *exchange_take_backend(struct exchange *x);
 /* Writes the access line, counts, closes the backend if there is one still. */
 void exchange_free(struct exchange *x);
 

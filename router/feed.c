@@ -87,6 +87,9 @@ static void apply_route(struct feed *f, const Berth__Route *news) {
     }
     int r = route_new(&route, news->host, news->path, news->app_guid, news->app_name, specs,
                       (unsigned)news->n_endpoints, routes_seed(f->routes), &skipped, &err);
+    if (r == 0 && news->balancing == BERTH__BALANCING__BALANCING_LEAST_CONNECTION &&
+        (r = route_use_least_connection(route)) < 0)
+        route_unref(route);
     if (r == 0)
         r = routes_put(f->routes, route);
     f->invalid_endpoints += skipped;

@@ -36,7 +36,7 @@ void forward_client_gone(struct exchange *x) {
 }
 
 void forward_backend_done(struct exchange *x) {
-    struct backend *b = TAKE_PTR(x->backend);
+    struct backend *b = exchange_take_backend(x);
     x->backend_done_ns = clock_mono_ns();
     if (x->up != UP_DONE) {
         x->up = UP_DROPPED;
@@ -55,8 +55,9 @@ void forward_backend_done(struct exchange *x) {
 static void answer(struct exchange *x, int status, const char *router_error,
                    const char *cache_control, const char *message) {
     struct worker *w = x->worker;
-    if (x->backend)
-        backend_close(TAKE_PTR(x->backend));
+    struct backend *b = exchange_take_backend(x);
+    if (b)
+        backend_close(b);
     x->close |= !x->up_body.done || w->draining;
     x->up = UP_DROPPED;
     x->status = status;
@@ -232,7 +233,7 @@ static void try_again(struct exchange *x, const char *reason) {
 
 void forward_attempt_failed(struct exchange *x, int code, const char *reason) {
     struct worker *w = x->worker;
-    struct backend *b = TAKE_PTR(x->backend);
+    struct backend *b = exchange_take_backend(x);
     bool stale = b && b->reused && !x->response_begun && !x->had_stale && code != -ETIMEDOUT;
     if (b)
         backend_close(b);
@@ -273,7 +274,7 @@ bool forward_on_silence(struct exchange *x) {
     route_mark_doubtful(x->route, x->endpoint, worker_now_ms());
     if (!can_retry(x))
         return false;
-    backend_close(TAKE_PTR(x->backend));
+    backend_close(exchange_take_backend(x));
     COUNT(x->worker, slow_attempts);
     COUNT(x->worker, retries);
     try_again(x, "no answer");
@@ -367,6 +368,7 @@ static void attempt(struct exchange *x) {
         if (is_instance_fault(r))
             mark_failed(x);
     }
+    x->load = route_begin(x->route, x->endpoint);
     x->dispatched_ns = clock_mono_ns();
     x->progress_ms = worker_now_ms();
     if (x->up != UP_GATE)

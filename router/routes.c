@@ -15,9 +15,10 @@
 #include "common/base/fs.h"
 #include "common/base/str.h"
 
-#define FILE_MAX      ((size_t)1 << 30)
-#define FILE_VERSION  1
-#define MAX_ENDPOINTS 100000u
+#define FILE_MAX         ((size_t)1 << 30)
+#define FILE_VERSION     1
+#define MAX_ENDPOINTS    100000u
+#define LEAST_CONNECTION "least-connection" /* of "balancing" */
 
 struct entry {
     char *key; /* owned: host and path */
@@ -68,7 +69,7 @@ int routes_put(struct routes *r, struct route *route) {
     struct entry *e;
     HASH_FIND_STR(r->entries, key, e);
     if (e) {
-        route_carry_marks(route, e->route);
+        route_carry_state(route, e->route);
         route_unref(e->route);
     } else {
         e = mem_zalloc(sizeof *e);
@@ -158,8 +159,12 @@ static int route_from_json(struct routes *r, const json_t *j, struct route **ret
             .index = number_of(e, "index"),
         };
     }
-    return route_new(ret, text_of(j, "host"), text_of(j, "path"), text_of(j, "app_guid"),
-                     text_of(j, "app_name"), specs, (unsigned)n, routes_seed(r), NULL, err);
+    int code = route_new(ret, text_of(j, "host"), text_of(j, "path"), text_of(j, "app_guid"),
+                         text_of(j, "app_name"), specs, (unsigned)n, routes_seed(r), NULL, err);
+    if (code == 0 && str_eq(text_of(j, "balancing"), LEAST_CONNECTION) &&
+        (code = route_use_least_connection(*ret)) < 0)
+        route_unref(*ret);
+    return code;
 }
 
 int routes_load(struct routes *r, const char *path, const char *node, unsigned *ret_skipped,
@@ -231,6 +236,8 @@ static void put_route(struct strbuf *out, const struct route *r) {
     put_string(out, r->app_guid);
     strbuf_puts(out, ", \"app_name\": ");
     put_string(out, r->app_name);
+    if (r->least_connection)
+        strbuf_puts(out, ", \"balancing\": \"" LEAST_CONNECTION "\"");
     strbuf_puts(out, ", \"endpoints\": [");
     for (unsigned i = 0; i < r->endpoint_count; i++) {
         if (i)

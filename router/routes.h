@@ -8,6 +8,8 @@
  *         "endpoints": [{"address": "10.0.0.4", "port": 61001, "instance_guid": "...",
  *                        "index": 0}]}]}
  *
+ * "balancing": "least-connection" makes it so; without it endpoints take turns.
+ *
  * `path`, `app_name` and `endpoints` may be missing, and so may "node": whose table it is, the id
  * in hex that its key file has. */
 #ifndef ROUTER_ROUTES_H
@@ -25,8 +27,8 @@ int routes_new(struct routes **ret, struct publisher *publisher, struct error *e
 void routes_free(struct routes *r);
 DEFINE_FREEP(routes)
 
-/* Adds or replaces (by host and path); takes the reference. The marks of endpoints that stay are
- * kept. 0 or -ENOMEM (the reference is dropped). */
+/* Adds or replaces (by host and path); takes the reference. The marks of endpoints that stay, and
+ * how many requests they have, are kept. 0 or -ENOMEM (the reference is dropped). */
 int routes_put(struct routes *r, struct route *route);
 /* "host/path" as in Route: host and path put together. An unknown one is fine. */
 void routes_remove(struct routes *r, const char *host_path);

@@ -90,9 +90,16 @@ static int add_endpoint(struct route *r, const struct endpoint_spec *spec) {
     return 0;
 }
 
+static void load_unref(struct load *load) {
+    if (load && atomic_fetch_sub_explicit(&load->refs, 1, memory_order_acq_rel) == 1)
+        free(load);
+}
+
 static void route_free(struct route *r) {
-    for (unsigned i = 0; i < r->endpoint_count; i++)
+    for (unsigned i = 0; i < r->endpoint_count; i++) {
         free(r->endpoints[i].instance_guid);
+        load_unref(r->endpoints[i].load);
+    }
     free(r->host);
     free(r->path);
     free(r->app_guid);
@@ -153,12 +160,35 @@ int route_new(struct route **ret, const char *host, const char *path, const char
     return 0;
 }
 
-void route_carry_marks(struct route *now, struct route *was) {
+int route_use_least_connection(struct route *r) {
+    r->least_connection = true;
+    for (unsigned i = 0; i < r->endpoint_count; i++) {
+        struct load *load = mem_zalloc(sizeof *load);
+        if (!load)
+            return -ENOMEM;
+        atomic_init(&load->refs, 1);
+        r->endpoints[i].load = load;
+    }
+    return 0;
+}
+
+/* Requests of before end in the same count as those of now begin in. */
+static void share_load(struct endpoint *now, const struct endpoint *was) {
+    if (!now->load || !was->load || now->load == was->load)
+        return;
+    atomic_fetch_add_explicit(&was->load->refs, 1, memory_order_relaxed);
+    load_unref(now->load);
+    now->load = was->load;
+}
+
+void route_carry_state(struct route *now, struct route *was) {
     for (unsigned i = 0; i < now->endpoint_count; i++)
         for (unsigned j = 0; j < was->endpoint_count; j++)
-            if (now->endpoints[i].key == was->endpoints[j].key)
+            if (now->endpoints[i].key == was->endpoints[j].key) {
                 atomic_store(&now->endpoints[i].failed_until_ms,
                              atomic_load(&was->endpoints[j].failed_until_ms));
+                share_load(&now->endpoints[i], &was->endpoints[j]);
+            }
 }
 
 static uint64_t mark_of(const struct route *r, unsigned endpoint) {
@@ -176,9 +206,14 @@ static bool was_tried(unsigned endpoint, const unsigned *tried, unsigned tried_c
     return false;
 }
 
+static uint32_t in_flight(const struct route *r, unsigned endpoint) {
+    return atomic_load_explicit(&r->endpoints[endpoint].load->in_flight, memory_order_relaxed);
+}
+
 unsigned route_choose(struct route *r, const unsigned *tried, unsigned tried_count, uint64_t now_ms,
                       unsigned *ret_over) {
-    unsigned count = r->endpoint_count, marked = ROUTE_NONE, over = ROUTE_NONE;
+    unsigned count = r->endpoint_count, marked = ROUTE_NONE, over = ROUTE_NONE, best = ROUTE_NONE;
+    uint32_t least = UINT32_MAX;
     *ret_over = ROUTE_NONE;
     if (!count)
         return ROUTE_NONE;
@@ -188,13 +223,21 @@ unsigned route_choose(struct route *r, const unsigned *tried, unsigned tried_cou
             continue;
         uint64_t mark = mark_of(r, i);
         if (!mark) {
-            *ret_over = over;
-            return i;
-        }
-        if (mark > now_ms)
+            uint32_t load = r->least_connection ? in_flight(r, i) : 0;
+            if (best == ROUTE_NONE || load < least)
+                best = i;
+            least = MIN(least, load);
+            if (!least)
+                break; /* none can have less */
+        } else if (mark > now_ms) {
             marked = marked == ROUTE_NONE ? i : marked;
-        else
+        } else {
             over = over == ROUTE_NONE ? i : over;
+        }
+    }
+    if (best != ROUTE_NONE) {
+        *ret_over = over;
+        return best;
     }
     if (over != ROUTE_NONE)
         return over;

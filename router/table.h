@@ -20,6 +20,11 @@
 
 #define ENDPOINT_TEXT_SIZE (INET6_ADDRSTRLEN + 8) /* "[...]:65535" */
 
+/* The requests that an endpoint has, over all workers. It outlives the route it was made with. */
+struct load {
+    _Atomic uint32_t refs, in_flight;
+};
+
 struct endpoint {
     union {
         struct sockaddr any;
@@ -35,6 +40,7 @@ struct endpoint {
      * then as well until somebody found that it is there: by a connection of no request
      * (backend.h). */
     _Atomic uint64_t failed_until_ms;
+    struct load *load; /* counted; NULL unless the route is least_connection */
 };
 
 struct route {
@@ -42,6 +48,7 @@ struct route {
     _Atomic uint32_t next; /* round robin */
     char *host, *path;     /* owned; lower case; path "" or "/prefix" without a slash at the end */
     char *app_guid, *app_name;
+    bool least_connection; /* else round robin */
     unsigned endpoint_count;
     struct endpoint endpoints[];
 };
@@ -60,18 +67,23 @@ struct endpoint_spec {
 int route_new(struct route **ret, const char *host, const char *path, const char *app_guid,
               const char *app_name, const struct endpoint_spec *endpoints, unsigned count,
               uint32_t seed, unsigned *ret_skipped, struct error *err);
+/* From now on the endpoint with the fewest requests is next, of equal ones by turns. Before others
+ * have the route. 0 or -ENOMEM. */
+int route_use_least_connection(struct route *r);
 struct route *route_ref(struct route *r);
 void route_unref(struct route *r); /* NULL is fine */
 static inline void route_unrefp(struct route **r) {
     route_unref(*r);
 }
 
-/* Failure marks of endpoints that both have: was -> now. */
-void route_carry_marks(struct route *now, struct route *was);
+/* Failure marks, and requests in flight, of endpoints that both have: was -> now. Before others
+ * have `now`. */
+void route_carry_state(struct route *now, struct route *was);
 
 #define ROUTE_NONE UINT32_MAX
 
-/* Index of the next endpoint in turn that has no mark and is not among the `tried` ones; then
+/* Index of the next endpoint (in turn, or with the fewest requests) that has no mark and is not
+ * among the `tried` ones; then
  * *ret_over is one that was passed over although the time of its mark is over, else ROUTE_NONE.
  * When only marked ones are left: one whose time is over, or any, and with none tried all marks are
  * lifted. ROUTE_NONE when all were tried. */
@@ -88,6 +100,19 @@ bool route_is_marked(const struct route *r, unsigned endpoint);
 /* True for one caller, who is to look whether the endpoint is there: the others pass over it until
  * then. False while its mark lasts, or when it has none any more. */
 bool route_claim(struct route *r, unsigned endpoint, uint64_t now_ms, uint64_t until_ms);
+
+/* A request begins at an endpoint, and ends: exactly once each. NULL while the route does not
+ * count; borrowed from the route. */
+static inline struct load *route_begin(struct route *r, unsigned endpoint) {
+    struct load *load = r->endpoints[endpoint].load;
+    if (load)
+        atomic_fetch_add_explicit(&load->in_flight, 1, memory_order_relaxed);
+    return load;
+}
+static inline void load_end(struct load *load) {
+    if (load)
+        atomic_fetch_sub_explicit(&load->in_flight, 1, memory_order_relaxed);
+}
 
 struct table;
 

@@ -1,7 +1,7 @@
 /* worker.h - one event loop thread: its listeners, its connections, everything a request touches.
  *
- * A worker shares nothing that it writes with another one, but for the marks and turns of endpoints
- * (relaxed atomics). The main thread tells it things through flags and one eventfd. */
+ * A worker shares nothing that it writes with another one, but for marks, turns and loads of
+ * endpoints (relaxed atomics). The main thread tells it things through flags and one eventfd. */
 #ifndef ROUTER_WORKER_H
 #define ROUTER_WORKER_H
 

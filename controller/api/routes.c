@@ -358,7 +358,9 @@ int route_change_options(struct call *c, struct route_row *r, const json_t *chan
         return -1;
     if (str_eq(was, r->options ? r->options : ""))
         return 0;
-    return save_route(c, r, json_pack("{s:O}", "options", changes));
+    if (save_route(c, r, json_pack("{s:O}", "options", changes)) < 0)
+        return -1;
+    return destinations_desire(c, r->guid);
 }
 
 int update_route(struct call *c) {
@@ -371,7 +373,8 @@ int update_route(struct call *c) {
     if (load_route(c, c->params[0], NEED_WRITE, &r) < 0 || body_check_all(c, fields) < 0 ||
         route_options_check(c, options) < 0 || route_options_merge(c, options, &r.options) < 0 ||
         metadata_merge(c, c->json, &r.labels, &r.annotations) < 0 ||
-        save_route(c, &r, json_incref(c->json)) < 0)
+        save_route(c, &r, json_incref(c->json)) < 0 ||
+        (options && destinations_desire(c, r.guid) < 0))
         return -1;
     return reply_route(c, 200, r.guid);
 }

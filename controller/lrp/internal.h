@@ -240,6 +240,7 @@ struct route {
         uint16_t port; /* 0: the process's */
     } * destinations;
     size_t destination_count; /* 0: a tombstone */
+    bool least_connection;
     uint64_t version;
     struct route *prev, *next; /* lrp.route_changes, by version */
     UT_hash_handle hh;

@@ -65,7 +65,8 @@ struct lrp_config {
 
 struct lrp_route {
     const char *host, *path;
-    uint16_t port; /* container port; 0: the process's */
+    uint16_t port;         /* container port; 0: the process's */
+    bool least_connection; /* of the route, whoever maps it; else round robin */
 };
 
 /* Everything the brain needs to schedule, and the packed rest for the cell. */

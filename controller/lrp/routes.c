@@ -126,6 +126,13 @@ static int map_once(struct lrp *l, struct route *r, struct process *p, uint16_t 
     return 0;
 }
 
+static void balance(struct lrp *l, struct route *r, bool least_connection) {
+    if (r->least_connection == least_connection)
+        return;
+    r->least_connection = least_connection;
+    bump(l, r);
+}
+
 int routes_map(struct lrp *l, struct process *p, const struct lrp_route *routes, size_t n) {
     _cleanup_(freep) struct route **wanted = mem_calloc(n ? n : 1, sizeof *wanted);
     size_t wanted_n = 0;
@@ -139,6 +146,7 @@ int routes_map(struct lrp *l, struct process *p, const struct lrp_route *routes,
             continue; /* one port a process on one route */
         if (map_once(l, r, p, routes[i].port) < 0)
             return -ENOMEM;
+        balance(l, r, routes[i].least_connection);
         wanted[wanted_n++] = r;
     }
     size_t kept = 0;
@@ -206,6 +214,8 @@ static int build(const struct route *r, Berth__Route *ret, void **memory) {
     ret->path = r->path;
     ret->app_guid = r->destinations[0].process->want->app_guid;
     ret->app_name = r->destinations[0].process->want->app_name;
+    ret->balancing = r->least_connection ? BERTH__BALANCING__BALANCING_LEAST_CONNECTION
+                                         : BERTH__BALANCING__BALANCING_ROUND_ROBIN;
     ret->endpoints = list;
     ret->n_endpoints = n;
     return 0;

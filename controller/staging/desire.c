@@ -3,6 +3,7 @@
  * What a version of a process runs is packed once and kept in its row, so that neither a change of
  * the app that waits for a restart nor a restart of the controller changes what runs. */
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 
 #include "common/base/clock.h"
@@ -124,6 +125,14 @@ static int get_run_info(struct staging *s, const struct run_rows *rows, void **r
     return 0;
 }
 
+static bool is_least_connection(const char *options) {
+    json_t *stored = options ? json_loads(options, 0, NULL) : NULL;
+    bool is =
+        str_eq(json_string_value(json_object_get(stored, "loadbalancing")), "least-connection");
+    json_decref(stored);
+    return is;
+}
+
 /* The routes that lead to this process. `hosts` keeps their texts. */
 static int collect_routes(const struct run_rows *rows, const struct context *context,
                           struct lrp_route *routes, char **hosts, size_t *ret_n) {
@@ -135,7 +144,8 @@ static int collect_routes(const struct run_rows *rows, const struct context *con
         hosts[n] = run_info_route_host(d);
         if (!hosts[n])
             return -ENOMEM;
-        routes[n] = (struct lrp_route){hosts[n], d->path ? d->path : "", (uint16_t)d->port};
+        routes[n] = (struct lrp_route){hosts[n], d->path ? d->path : "", (uint16_t)d->port,
+                                       is_least_connection(d->options)};
         n++;
     }
     *ret_n = n;

@@ -290,6 +290,16 @@ START_TEST(env_merges_and_null_deletes) {
 }
 END_TEST
 
+static void patch_options(const char *url, const char *options, const char *want_text) {
+    char body[300];
+    snprintf(body, sizeof body, "{'options':%s}", options);
+    struct answer a = want(200, "PATCH", url, body);
+    char *text = json_dumps(json_object_get(a.json, "options"), JSON_COMPACT);
+    ck_assert_str_eq(text, want_text);
+    free(text);
+    answer_fini(&a);
+}
+
 START_TEST(map_and_unmap_a_route) {
     char app[GUID_SIZE], url[300], body[400], domain[GUID_SIZE], route[GUID_SIZE];
     push(manifest, "a1", "alpine:3", app);
@@ -321,6 +331,13 @@ START_TEST(map_and_unmap_a_route) {
     a = want(200, "POST", url, body);
     answer_fini(&a);
     ck_assert_uint_eq(desired_count, 1);
+    char self[100];
+    snprintf(self, sizeof self, "/v3/routes/%s", route);
+    patch_options(self, "{'loadbalancing':'least-connection'}",
+                  "{\"loadbalancing\":\"least-connection\"}");
+    ck_assert_uint_eq(desired_count, 2); /* it is the brain that tells routers */
+    a = want(200, "PATCH", self, "{'metadata':{'labels':{'a':'b'}}}");
+    answer_fini(&a);
     a = want(200, "POST", url, body); /* twice does nothing */
     ck_assert_uint_eq(json_array_size(json_object_get(a.json, "destinations")), 1);
     snprintf(url, sizeof url, "/v3/routes/%s/destinations/%s", route,
@@ -328,7 +345,7 @@ START_TEST(map_and_unmap_a_route) {
     answer_fini(&a);
     a = want(204, "DELETE", url, NULL);
     answer_fini(&a);
-    ck_assert_uint_eq(desired_count, 2);
+    ck_assert_uint_eq(desired_count, 3);
     snprintf(url, sizeof url, "/v3/spaces/%s/routes?unmapped=true", space_guid);
     a = want(202, "DELETE", url, NULL);
     answer_fini(&a);
@@ -341,16 +358,6 @@ START_TEST(map_and_unmap_a_route) {
     answer_fini(&a);
 }
 END_TEST
-
-static void patch_options(const char *url, const char *options, const char *want_text) {
-    char body[300];
-    snprintf(body, sizeof body, "{'options':%s}", options);
-    struct answer a = want(200, "PATCH", url, body);
-    char *text = json_dumps(json_object_get(a.json, "options"), JSON_COMPACT);
-    ck_assert_str_eq(text, want_text);
-    free(text);
-    answer_fini(&a);
-}
 
 START_TEST(options_of_a_route) {
     static const struct {

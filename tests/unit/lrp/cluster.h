@@ -59,6 +59,7 @@ struct sim_cell {
 
 struct sim_route {
     char key[64];
+    bool least_connection;
     size_t endpoints;
     char guids[64][GUID_SIZE];
 };
@@ -72,6 +73,7 @@ struct cluster {
     size_t cell_count;
     struct sim_route routes[MAX_ROUTES]; /* the router's table */
     size_t route_count;
+    bool least_connection; /* of routes desired from now on */
     uint64_t route_version, route_epoch;
     struct sim_task tasks[MAX_TASKS]; /* durable */
     size_t task_count;
@@ -177,7 +179,8 @@ static inline void cluster_desire_in(struct cluster *c, const char *group, const
     char process_guid[96], host[64];
     snprintf(process_guid, sizeof process_guid, "%s-%s", process, version);
     snprintf(host, sizeof host, "%s.example", process);
-    const struct lrp_route route = {.host = host, .path = ""};
+    const struct lrp_route route = {
+        .host = host, .path = "", .least_connection = c->least_connection};
     const struct lrp_desired d = {.process_guid = process_guid,
                                   .process = process,
                                   .group = group,
@@ -445,6 +448,7 @@ static inline bool on_put(void *arg, const Berth__Route *r) {
     must(c->route_count <= MAX_ROUTES);
     snprintf(mine->key, sizeof mine->key, "%s", key);
     mine->endpoints = r->n_endpoints;
+    mine->least_connection = r->balancing == BERTH__BALANCING__BALANCING_LEAST_CONNECTION;
     for (size_t i = 0; i < r->n_endpoints; i++)
         snprintf(mine->guids[i], GUID_SIZE, "%s", r->endpoints[i]->instance_guid);
     return true;

@@ -48,6 +48,26 @@ static void crash(const char *process_guid, uint32_t index, bool fault) {
     k->fault = fault;
 }
 
+START_TEST(routers_hear_how_a_route_is_balanced_and_when_that_changes) {
+    start(1, 1000);
+    cluster_desire(&c, "p", "v1", 1, 100);
+    cluster_run(&c, 3);
+    ck_assert(!route_find(&c, "p.example")->least_connection);
+    c.least_connection = true;
+    cluster_desire(&c, "p", "v1", 1, 100);
+    router_watch(&c, 100);
+    ck_assert(route_find(&c, "p.example")->least_connection);
+    uint64_t version = lrp_route_version(c.lrp);
+    cluster_desire(&c, "p", "v1", 1, 100);
+    ck_assert_uint_eq(lrp_route_version(c.lrp), version); /* the same again is no news */
+    c.least_connection = false;
+    cluster_desire(&c, "p", "v1", 1, 100);
+    router_watch(&c, 100);
+    ck_assert(!route_find(&c, "p.example")->least_connection);
+    cluster_fini(&c);
+}
+END_TEST
+
 START_TEST(desired_instances_start_run_and_get_a_route) {
     start(2, 1000);
     cluster_desire(&c, "p", "v1", 3, 100);
@@ -625,7 +645,8 @@ START_TEST(many_removed_routes_are_forgotten_without_harm) {
 }
 END_TEST
 
-RUN_TESTS("lrp/lrp", desired_instances_start_run_and_get_a_route,
+RUN_TESTS("lrp/lrp", routers_hear_how_a_route_is_balanced_and_when_that_changes,
+          desired_instances_start_run_and_get_a_route,
           scaling_down_takes_the_highest_index_and_stopping_all_removes_the_route,
           a_stopping_instance_counts_on_its_cell_until_it_ended,
           a_new_version_replaces_the_old_and_forgets_its_crashes,

@@ -243,7 +243,7 @@ void desire(uint32_t instances, size_t padding) {
     size_t n = berth__desired_lrp__get_packed_size(&lrp_msg);
     _cleanup_(freep) uint8_t *packed = malloc(n);
     berth__desired_lrp__pack(&lrp_msg, packed);
-    const struct lrp_route route = {"app.example", "", 0};
+    const struct lrp_route route = {"app.example", "", 0, false};
     const struct lrp_desired d = {.process_guid = APP_GUID "-v1",
                                   .process = APP_GUID,
                                   .app_guid = APP_GUID,

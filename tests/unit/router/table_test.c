@@ -248,10 +248,112 @@ END_TEST
 START_TEST(marks_survive_a_change_of_the_route) {
     struct route *was = make_route("a", "", 2), *now = make_route("a", "", 3);
     route_mark_failed(was, 1, 777);
-    route_carry_marks(now, was);
+    route_carry_state(now, was);
     ck_assert_uint_eq(atomic_load(&now->endpoints[1].failed_until_ms), 777);
     ck_assert_uint_eq(atomic_load(&now->endpoints[0].failed_until_ms), 0);
     route_unref(was);
+    route_unref(now);
+}
+END_TEST
+
+static struct route *make_least(unsigned endpoints) {
+    struct route *r = make_route("a", "", endpoints);
+    ck_assert_int_eq(route_use_least_connection(r), 0);
+    return r;
+}
+
+static uint32_t load_of(const struct route *r, unsigned endpoint) {
+    return atomic_load(&r->endpoints[endpoint].load->in_flight);
+}
+
+START_TEST(with_least_connection_the_one_with_the_fewest_requests_is_next) {
+    struct route *r = make_least(3);
+    unsigned over, seen[3] = {0};
+    for (int i = 0; i < 30; i++)
+        seen[route_choose(r, NULL, 0, 1000, &over)]++;
+    for (int i = 0; i < 3; i++)
+        ck_assert_uint_eq(seen[i], 10); /* equals take turns */
+    struct load *first = route_begin(r, 0), *more = route_begin(r, 0);
+    struct load *second = route_begin(r, 1);
+    for (int i = 0; i < 6; i++)
+        ck_assert_uint_eq(route_choose(r, NULL, 0, 1000, &over), 2);
+    unsigned tried[] = {2};
+    for (int i = 0; i < 6; i++)
+        ck_assert_uint_eq(route_choose(r, tried, 1, 1000, &over), 1);
+    route_mark_failed(r, 2, 5000); /* a mark is worse than any load */
+    for (int i = 0; i < 6; i++)
+        ck_assert_uint_eq(route_choose(r, NULL, 0, 1000, &over), 1);
+    ck_assert_uint_eq(over, ROUTE_NONE);
+    for (unsigned i = 0, named = 0; i < 6; i++) {
+        ck_assert_uint_eq(route_choose(r, NULL, 0, 5000, &over), 1);
+        named += over == 2;
+        ck_assert(i < 5 || named >= 2); /* is looked at */
+    }
+    load_end(first);
+    load_end(more);
+    load_end(second);
+    ck_assert_uint_eq(load_of(r, 0) + load_of(r, 1) + load_of(r, 2), 0);
+    route_unref(r);
+}
+END_TEST
+
+START_TEST(without_least_connection_nothing_is_counted) {
+    struct route *r = make_route("a", "", 1);
+    ck_assert_ptr_null(route_begin(r, 0));
+    load_end(NULL);
+    route_unref(r);
+}
+END_TEST
+
+/* Requests, each with some attempts, begin and end while the route changes: endpoints come, go and
+ * come again, and it is round robin for a while. */
+START_TEST(however_requests_end_nothing_is_left_of_them) {
+    struct {
+        struct route *route;
+        struct load *load;
+        unsigned endpoint;
+    } running[40] = {{0}};
+    struct rng rng = {7};
+    struct route *now = make_least(3);
+    for (int step = 0; step < 20000; step++) {
+        unsigned which = (unsigned)rng_below(&rng, ARRAY_SIZE(running)), over;
+        uint64_t dice = rng_below(&rng, 100);
+        if (dice == 0) {
+            unsigned n = 1 + (unsigned)rng_below(&rng, 8);
+            struct route *next = rng_below(&rng, 4) ? make_least(n) : make_route("a", "", n);
+            route_carry_state(next, now);
+            route_unref(now);
+            now = next;
+        } else if (!running[which].route) {
+            running[which].route = route_ref(now);
+            running[which].endpoint = route_choose(now, NULL, 0, 1000, &over);
+            running[which].load = route_begin(now, running[which].endpoint);
+        } else if (dice < 30) { /* another attempt */
+            load_end(running[which].load);
+            running[which].endpoint =
+                route_choose(running[which].route, &running[which].endpoint, 1, 1000, &over);
+            running[which].load = running[which].endpoint == ROUTE_NONE
+                                      ? NULL
+                                      : route_begin(running[which].route, running[which].endpoint);
+        } else {
+            load_end(running[which].load);
+            route_unref(running[which].route);
+            running[which].route = NULL;
+        }
+        for (unsigned i = 0; now->least_connection && i < now->endpoint_count; i++) {
+            uint32_t most = 0;
+            for (size_t k = 0; k < ARRAY_SIZE(running); k++)
+                most += running[k].route && running[k].load == now->endpoints[i].load;
+            ck_assert_uint_eq(load_of(now, i), most);
+        }
+    }
+    for (size_t k = 0; k < ARRAY_SIZE(running); k++) {
+        if (running[k].route)
+            load_end(running[k].load);
+        route_unref(running[k].route);
+    }
+    for (unsigned i = 0; now->least_connection && i < now->endpoint_count; i++)
+        ck_assert_uint_eq(load_of(now, i), 0);
     route_unref(now);
 }
 END_TEST
@@ -311,5 +413,7 @@ RUN_TESTS("router/table", routes_match_as_gorouter_matches,
           after_its_time_a_mark_stays_until_one_has_looked,
           of_marked_ones_that_is_best_whose_time_is_over, doubt_is_a_mark_whose_time_is_over,
           marks_survive_a_change_of_the_route,
+          with_least_connection_the_one_with_the_fewest_requests_is_next,
+          without_least_connection_nothing_is_counted, however_requests_end_nothing_is_left_of_them,
           routes_with_texts_that_could_harm_headers_are_refused,
           a_published_table_lives_as_long_as_somebody_looks_at_it)
