@@ -38,7 +38,6 @@
 #include "common/base/str.h"
 
 #define MARK_XATTR "trusted.berth.layer"
-#define USED_XATTR "trusted.berth.used"
 #define DURABLE    "-"
 /* Long enough that an app starts before its layers are pressed to disk, short enough that few are
  * pulled again after a power loss; the kernel's own writeback (30 s) has done little of it yet. */
@@ -71,7 +70,7 @@ static int open_kind_at(int dirfd, enum image_kind kind, const char *name) {
     return openat(dirfd, name, O_RDONLY | is_dir | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 }
 
-static int open_layer(const struct image_store *s, enum image_kind kind, const char *hex) {
+int layer_open(const struct image_store *s, enum image_kind kind, const char *hex) {
     return open_kind_at(s->kind_fds[kind], kind, hex);
 }
 
@@ -88,7 +87,7 @@ int layer_mark(const struct image_store *s, enum image_kind kind, const char *na
 static int read_mark(const struct image_store *s, const char *hex, struct layer *layer) {
     char text[160], boot[40];
     struct stat st;
-    _cleanup_(close_fdp) int fd = open_layer(s, layer->kind, hex);
+    _cleanup_(close_fdp) int fd = layer_open(s, layer->kind, hex);
     ssize_t n = fd < 0 ? -1 : fgetxattr(fd, MARK_XATTR, text, sizeof text - 1);
     if (n < 0)
         return -EINVAL;
@@ -107,82 +106,6 @@ static int read_mark(const struct image_store *s, const char *hex, struct layer 
     parse_u64(text, 0, UINT64_MAX, &layer->used_ns);
     leave_read(fd, layer);
     return 0;
-}
-
-/* --- chores: on their own worker, one after another ------------------------------------------- */
-
-struct chore {
-    struct image_store *s;
-    char name[LAYER_HEX + 1];
-    enum image_kind kind;
-    uint64_t used_ns;
-    struct repository_id *whose; /* owned */
-    size_t whose_count;
-};
-
-static void chore_done(void *arg) {
-    struct chore *c = arg;
-    free(c->whose);
-    free(c);
-}
-
-static struct chore *chore_new(struct image_store *s, const char *name) {
-    struct chore *c = mem_zalloc(sizeof *c);
-    if (!c)
-        return NULL;
-    c->s = s;
-    snprintf(c->name, sizeof c->name, "%s", name);
-    return c;
-}
-
-/* Chores are helpful, not needed: without memory for one, the next start does it. */
-static void chore_run(struct chore *c, void (*work)(void *arg)) {
-    if (c && workers_run(c->s->chores, work, chore_done, c) < 0)
-        chore_done(c);
-}
-
-static void remove_work(void *arg) {
-    struct chore *c = arg;
-    struct error err;
-    if (!c->s->stopping)
-        fs_remove_tree(c->s->tmp_fd, c->name, &err);
-}
-
-void store_remove_later(struct image_store *s, const char *name) {
-    chore_run(chore_new(s, name), remove_work);
-}
-
-static void used_work(void *arg) {
-    struct chore *c = arg;
-    char text[24];
-    int n = snprintf(text, sizeof text, "%" PRIu64, c->used_ns);
-    _cleanup_(close_fdp) int fd = open_layer(c->s, IMAGE_TREE, c->name);
-    if (fd >= 0 && fsetxattr(fd, USED_XATTR, text, (size_t)n, 0) < 0)
-        return; /* it is collected a little early or late after a restart */
-}
-
-static void note_used(struct image_store *s, const struct layer *layer) {
-    struct chore *c = chore_new(s, layer->hex);
-    if (c)
-        c->used_ns = layer->used_ns;
-    chore_run(c, used_work);
-}
-
-static void leave_work(void *arg) {
-    struct chore *c = arg;
-    _cleanup_(close_fdp) int fd = open_layer(c->s, c->kind, c->name);
-    if (fd >= 0 && leave_write(fd, c->whose, c->whose_count) < 0)
-        return; /* it is shown again after a restart */
-}
-
-static void note_leave(struct image_store *s, const struct layer *layer) {
-    struct chore *c = chore_new(s, layer->hex);
-    if (c && (c->whose = mem_calloc(layer->whose_count, sizeof *c->whose))) {
-        c->kind = layer->kind;
-        c->whose_count = layer->whose_count;
-        memcpy(c->whose, layer->whose, c->whose_count * sizeof *c->whose);
-    }
-    chore_run(c, leave_work);
 }
 
 /* --- durability ------------------------------------------------------------------------------- */
@@ -246,7 +169,7 @@ static void step_sync(struct image_store *s) {
     job->s = s;
     for (struct layer *l = s->layers; l; l = l->next) {
         struct sync_layer *to = &job->layers[job->n];
-        if (l->durable || (to->fd = open_layer(s, l->kind, l->hex)) < 0)
+        if (l->durable || (to->fd = layer_open(s, l->kind, l->hex)) < 0)
             continue;
         to->kind = l->kind;
         memcpy(to->hex, l->hex, sizeof to->hex);

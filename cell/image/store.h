@@ -1,6 +1,7 @@
 /* store.h - the inside of an image_store, shared by store.c (what is on disk, leases, collection),
- * leave.c (for whom), pull.c (what brings layers) and keep.c (what brings blobs for other cells).
- * Everything here is the loop thread's; only a fetch's own fields go to a worker. */
+ * chores.c (what can wait), leave.c (for whom), pull.c (what brings layers) and keep.c (what brings
+ * blobs for other cells). Everything here is the loop thread's; only a fetch's own fields go to a
+ * worker. */
 #ifndef CELL_IMAGE_STORE_H
 #define CELL_IMAGE_STORE_H
 
@@ -82,8 +83,6 @@ int layer_mark(const struct image_store *s, enum image_kind kind, const char *na
 /* Removes blobs that nobody must keep, then unused layers, the longest unused first, until the
  * cache is as small as `bytes`. */
 void store_collect(struct image_store *s, uint64_t bytes);
-/* Removes DIR/tmp/NAME in the background. */
-void store_remove_later(struct image_store *s, const char *name);
 void trash_name(char name[static TRASH_NAME]);
 
 /* A lease over the layers, which must be there; the highest of equal ones stands for all. */
@@ -92,6 +91,14 @@ int lease_new(struct image_store *s, const char *const *diff_ids, size_t n,
 
 /* Asks every fetch to end, whatever waits for it. */
 void pulls_stop(struct image_store *s);
+
+int layer_open(const struct image_store *s, enum image_kind kind, const char *hex);
+
+/* --- chores.c: in the background */
+#define USED_XATTR "trusted.berth.used"
+void store_remove_later(struct image_store *s, const char *name); /* DIR/tmp/NAME */
+void note_used(struct image_store *s, const struct layer *layer);
+void note_leave(struct image_store *s, const struct layer *layer);
 
 /* --- leave.c */
 int leave_write(int fd, const struct repository_id *list, size_t n);
