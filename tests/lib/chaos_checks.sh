@@ -6,7 +6,7 @@
 #   look_at_the_end             what must be true when all is over
 
 SETTLE=60 # s after a fault is over until all must be as desired
-SECOND=25 # s that a second instance of the same index may live: until its cell is heard again, and it has stopped
+SECOND=15 # s that a second instance of the same index may live: until its cell is heard again, and it has stopped
 SLOW=3    # s that a request may take
 ASKED=40  # requests until every instance must have answered once
 
