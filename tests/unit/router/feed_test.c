@@ -161,6 +161,8 @@ static void tell(uint8_t epoch, uint64_t from, uint64_t to, bool more, const cha
         berth__route__init(r);
         r->host = (char *)(uintptr_t)hosts[reply.n_routes];
         r->app_guid = (char *)(uintptr_t) "app";
+        if (str_starts(hosts[reply.n_routes], "least"))
+            r->balancing = BERTH__BALANCING__BALANCING_LEAST_CONNECTION;
         r->n_endpoints = 1;
         r->endpoints = endpoints;
     }
@@ -223,6 +225,24 @@ START_TEST(a_new_controller_replaces_the_set_but_not_by_half_of_one) {
     ck_assert(has("a") && has("b"));
     tell(3, 0, 7, false, LIST("b", "c"), NULL);
     ck_assert(!has("a") && has("b") && has("c"));
+    teardown();
+}
+END_TEST
+
+static const struct route *route_of(const char *host) {
+    return table_find(publisher.current, slice_of(host), SLICE_LIT("/"));
+}
+
+START_TEST(what_is_told_of_balancing_and_what_is_in_flight_stays_from_set_to_set) {
+    setup();
+    tell(1, 0, 5, false, LIST("a", "least"), NULL);
+    ck_assert(has("a") && !route_of("a")->least_connection);
+    const struct route *first = route_of("least");
+    ck_assert(has("least") && first->least_connection);
+    const struct load *load = first->endpoints[0].load;
+    tell(1, 5, 6, false, LIST("least"), NULL);
+    tell(2, 0, 1, false, LIST("a", "least"), NULL); /* another controller */
+    ck_assert_ptr_eq(route_of("least")->endpoints[0].load, load);
     teardown();
 }
 END_TEST
@@ -321,6 +341,7 @@ END_TEST
 
 RUN_TESTS("router/feed", pages_of_a_full_set_count_when_the_last_is_there,
           a_new_controller_replaces_the_set_but_not_by_half_of_one,
+          what_is_told_of_balancing_and_what_is_in_flight_stays_from_set_to_set,
           a_step_from_elsewhere_is_not_taken, routes_that_are_not_valid_do_not_keep_others_out,
           the_set_is_saved_a_moment_later_and_at_the_end,
           a_set_that_could_not_be_saved_serves_and_is_saved_later,

@@ -191,6 +191,7 @@ static void cell_progresses(struct rng *rng, unsigned of) {
 static bool on_put(void *arg, const Berth__Route *route) {
     (void)arg;
     endpoints = route->n_endpoints;
+    ck_assert_int_eq(route->balancing, BERTH__BALANCING__BALANCING_LEAST_CONNECTION);
     ck_assert_uint_le(endpoints, ARRAY_SIZE(table));
     for (size_t i = 0; i < endpoints; i++)
         snprintf(table[i], GUID_SIZE, "%s", route->endpoints[i]->instance_guid);
@@ -255,7 +256,10 @@ static void make_droplet(struct app_row *a) {
 
 static void make_route(const struct app_row *a) {
     struct domain_row domain = {.name = TEXT("apps.example")};
-    struct route_row route = {.host = TEXT("a"), .path = TEXT(""), .protocol = TEXT("http")};
+    struct route_row route = {.host = TEXT("a"),
+                              .path = TEXT(""),
+                              .protocol = TEXT("http"),
+                              .options = TEXT("{\"loadbalancing\":\"least-connection\"}")};
     struct destination_row to = {.process_type = TEXT("web"), .protocol = TEXT("http1")};
     OK(store_domain_insert(store, &domain, &err));
     memcpy(route.space_guid, a->space_guid, GUID_SIZE);
