@@ -365,6 +365,7 @@ purge() {
     stop_all
     [ ! -e "$ETC/cell.ini" ] || berth-cell --config "$ETC/cell.ini" --purge >/dev/null 2>&1
     if dpkg-query -W berth >/dev/null 2>&1; then
+        dpkg --configure -a >/dev/null 2>&1 # what an interrupted run left half done
         DEBIAN_FRONTEND=noninteractive apt-get -qq -y purge berth </dev/null >"$HERE/log" 2>&1 ||
             { tail -n15 "$HERE/log" >&2; fail "the package cannot be removed"; }
     fi
