@@ -76,9 +76,13 @@ events() {
         jq -r '.resources[] | "\(.guid) \(.target.guid) \(.data.instance // "-") \(.data.index // "-") " +
             (.data | if .instance then .exit_description // .reason else "-" end)'
 }
+# An instance may be on its way to another cell when a step begins, and that was said already: what is new is so since
+# the step before.
 before_step() {
-    look | sort >"$CLUSTER_DIR/look-before"
+    mv "$CLUSTER_DIR/events-before" "$CLUSTER_DIR/events-earlier" 2>/dev/null
     events >"$CLUSTER_DIR/events-before"
+    [ -e "$CLUSTER_DIR/events-earlier" ] || cp "$CLUSTER_DIR"/events-{before,earlier}
+    look | sort >"$CLUSTER_DIR/look-before"
     step_begin=$(now)
 }
 # "APP INDEX ID CELL" of those before that were replaced since.
@@ -94,7 +98,7 @@ explained() {
     tail -n "$(wc -l <"$CLUSTER_DIR/events-before")" "$CLUSTER_DIR/events" | diff - "$CLUSTER_DIR/events-before" ||
         { echo "events are not in their order any more"; result=1; }
     while read -r app index id cell; do
-        read -r event reason < <(grep -vxFf "$CLUSTER_DIR/events-before" "$CLUSTER_DIR/events" |
+        read -r event reason < <(grep -vxFf "$CLUSTER_DIR/events-earlier" "$CLUSTER_DIR/events" |
             grep " $app $id $index " | tail -n1 | cut -d' ' -f1,5-)
         name=one
         [ "$app" = "${GUID[one]}" ] || name=two
