@@ -129,8 +129,8 @@ START_TEST(an_answer_that_is_not_understood_is_refused) {
         "HTTP/1.1 206 OK\r\nContent-Length: 5\r\nContent-Range: 0-4/5\r\n\r\n",
         "HTTP/1.1 206 OK\r\nContent-Length: 5\r\nSalt: 00\r\n\r\n",
         "HTTP/1.1 206 OK\r\nContent-Length: 5\r\nSalt: 0123456789abcdef0123456789abcdeg\r\n\r\n",
-        "HTTP/1.1 206 OK\r\nContent-Length: 5\r\nSalt: 0123456789abcdef0123456789abcdef\r\n"
-        "Salt: 0123456789abcdef0123456789abcdef\r\n\r\n",
+        ("HTTP/1.1 206 OK\r\nContent-Length: 5\r\nSalt: 0123456789abcdef0123456789abcdef\r\n"
+         "Salt: 0123456789abcdef0123456789abcdef\r\n\r\n"),
         "SSH-2.0-OpenSSH\r\n\r\n",
         "",
     };
