@@ -144,10 +144,8 @@ START_TEST(a_revoked_node_that_is_silent_loses_its_sessions_when_tended) {
 }
 END_TEST
 
-START_TEST(the_key_generation_before_is_taken_while_keys_rotate) {
-    uint8_t next[BUS_KEY_SIZE] = {42};
-    struct node_owner old = {.ask_next = 1}, new = {.ask_next = 1};
-    uint8_t id[BUS_ID_SIZE] = {'n', 2};
+/* The owner again, with `next` as its key and the one that it had as the one before. */
+static void begin_rotation(const uint8_t next[BUS_KEY_SIZE]) {
     struct hub_config config = {.control_url = url_of(PORT_CONTROL),
                                 .logs_url = url_of(PORT_LOGS),
                                 .master_key = next,
@@ -158,6 +156,13 @@ START_TEST(the_key_generation_before_is_taken_while_keys_rotate) {
     struct hub_ops ops = owner.ops;
     owner_close(&owner);
     ck_assert_int_eq(hub_new(&owner.hub, loop, &config, &ops, NULL), 0);
+}
+
+START_TEST(the_key_generation_before_is_taken_while_keys_rotate) {
+    uint8_t next[BUS_KEY_SIZE] = {42};
+    struct node_owner old = {.ask_next = 1}, new = {.ask_next = 1};
+    uint8_t id[BUS_ID_SIZE] = {'n', 2};
+    begin_rotation(next);
     node_open(&old, &owner, 1, CELL, WATCH, PORT_CONTROL);
     hub_derive_identity(next, 4, id, &new.identity);
     node_open(&new, &owner, 2, CELL, WATCH, PORT_CONTROL);
@@ -180,16 +185,7 @@ static void ck_token_key(const struct bus_identity *cell) {
 START_TEST(tokens_are_of_the_key_that_their_cell_holds_while_keys_rotate) {
     uint8_t next[BUS_KEY_SIZE] = {42}, id[BUS_ID_SIZE] = {'n', 2};
     struct node_owner old = {0}, new = {0}, again = {0};
-    struct hub_config config = {.control_url = url_of(PORT_CONTROL),
-                                .logs_url = url_of(PORT_LOGS),
-                                .master_key = next,
-                                .gen = 4,
-                                .watch_wait_ms = owner.watch_wait_ms,
-                                .previous_master_key = owner.master,
-                                .previous_gen = 3};
-    struct hub_ops ops = owner.ops;
-    owner_close(&owner);
-    ck_assert_int_eq(hub_new(&owner.hub, loop, &config, &ops, NULL), 0);
+    begin_rotation(next);
     node_open(&old, &owner, 1, CELL, REPORT, PORT_CONTROL);
     hub_derive_identity(next, 4, id, &new.identity);
     node_open(&new, &owner, 2, CELL, REPORT, PORT_CONTROL);
